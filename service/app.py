@@ -1,0 +1,109 @@
+"""The application factory: configuration, extensions, rooms, errors."""
+
+from typing import Any
+
+import sqlalchemy
+from apiflask import APIFlask
+from flask import Flask, Response
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from service import errors, valkey
+from service.auth import public
+from service.config import Config
+from service.extensions import db, migrate, socketio
+
+MAX_BODY_BYTES = 64 * 1024
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
+}
+
+
+def create_app(config: Config | None = None) -> APIFlask:
+    """The web application with every room; settings come from the environment unless given."""
+    config = config or Config.from_env()
+    app = APIFlask("service", title="春水 Chunshui", version="1", docs_path="/docs", spec_path="/openapi.json")
+    configure(app, config)
+    if config.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
+    socketio.init_app(app, async_mode="gevent", transports=["websocket"], cors_allowed_origins=None)
+    errors.init_app(app)
+    register_rooms(app)
+    register_health(app)
+    app.after_request(secure)
+    return app
+
+
+def create_core(config: Config) -> Flask:
+    """An application with the database and Valkey alone: for the worker, the gateway's thread and the command line."""
+    app = Flask("service")
+    configure(app, config)
+    return app
+
+
+def configure(app: Flask, config: Config) -> None:
+    """Bind settings, database, migrations and Valkey to `app`."""
+    app.config["CHUNSHUI"] = config
+    app.config["SECRET_KEY"] = config.secret_key
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["SQLALCHEMY_DATABASE_URI"] = config.sqlalchemy_url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options()
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    db.init_app(app)
+    migrate.init_app(app, db)
+    app.extensions["valkey"] = valkey.connect(config)
+
+
+def engine_options() -> dict[str, Any]:
+    """A pool that gives up in 2 s, and connections that notice a frozen server: REST must answer within 5 s."""
+    connect = {
+        "connect_timeout": 2,
+        "options": "-c statement_timeout=4000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=15000",
+        "tcp_user_timeout": 3000,
+        "keepalives_idle": 2,
+    }
+    return {"pool_size": 8, "max_overflow": 4, "pool_timeout": 2, "pool_pre_ping": True, "connect_args": connect}
+
+
+def register_rooms(app: APIFlask) -> None:
+    """Every room's routes and socket events."""
+    from service import pages
+    from service.activity import views as activity
+    from service.checkin import views as checkin
+    from service.live import events as live_events
+    from service.live import views as live
+    from service.notify import views as notify
+    from service.org import access
+    from service.org import views as org
+
+    access.init_app(app)
+    for room in (org, activity, live, checkin, notify):
+        app.register_blueprint(room.bp, url_prefix="/api/v1")
+    app.register_blueprint(pages.bp)
+    live_events.init_app(app, socketio)
+
+
+def register_health(app: APIFlask) -> None:
+    """`/healthz` says that the process runs, `/readyz` that it can serve."""
+
+    @app.get("/healthz")
+    @public
+    def healthy() -> dict[str, str]:
+        """The process runs."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    @public
+    def ready() -> dict[str, str]:
+        """PostgreSQL answers; 503 otherwise."""
+        db.session.execute(sqlalchemy.text("SELECT 1"))
+        return {"status": "ready"}
+
+
+def secure(response: Response) -> Response:
+    """Add the headers that every answer carries."""
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

@@ -1,0 +1,13 @@
+"""The one place that reads the wall clock; rules take `now` as an argument."""
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The present moment, timezone-aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def iso(moment: datetime) -> str:
+    """`moment` as ISO 8601 in UTC with milliseconds and a Z, the one form that leaves this service."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

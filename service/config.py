@@ -1,0 +1,151 @@
+"""Settings: one frozen class read once from the environment; a bad value stops the start.
+
+The name of a setting's variable is its field name in capitals. `docs/operations.md` lists them all; a test
+compares that page with this class.
+"""
+
+import os
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+PRODUCTION_WECHAT = "https://api.weixin.qq.com"
+
+
+class ConfigError(ValueError):
+    """One or more settings cannot be used; the message names each with its reason."""
+
+
+def setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Every setting of every process. Seconds are seconds, bytes are bytes."""
+
+    database_url: str = setting("", "PostgreSQL, as postgresql://user:password@host/name. Required.")
+    redis_url: str = setting("", "Valkey, as redis://host:port/0 or unix:///path. Required.")
+    secret_key: str = setting("", "Signs tokens, at least 32 characters; the same on every process. Required.")
+    previous_secret_key: str = setting("", "The key before the last change; still accepted, never used to sign.")
+    data_dir: str = setting(".chunshui", "Where the embedded PostgreSQL and Valkey keep their data.")
+    language: str = setting("zh", "zh or en: language of texts where the client asks for none.")
+    log_level: str = setting("info", "debug, info, warning or error.")
+
+    web_host: str = setting("127.0.0.1", "Address that the web process listens on.")
+    web_port: int = setting(8000, "Port of the web process.")
+    web_workers: int = setting(1, "Worker processes of web.")
+    web_url: str = setting("", "Public address of the web process; empty: taken from each request.")
+    gateway_host: str = setting("127.0.0.1", "Address that the gateway listens on.")
+    gateway_port: int = setting(8001, "Port of the gateway.")
+    gateway_workers: int = setting(2, "Worker processes of the gateway; one holds some 18,000 connections.")
+    gateway_url: str = setting("", "Public address of the gateway; empty: the request's host with GATEWAY_PORT.")
+    trusted_proxies: int = setting(0, "How many proxies in front of web set X-Forwarded-*.")
+
+    access_token_seconds: int = setting(86_400, "Life of an access token; shortened by up to a tenth at random.")
+    refresh_token_days: int = setting(30, "Life of a refresh token; each use replaces it.")
+    organiser_session_hours: int = setting(12, "Life of an organiser's session.")
+    deny_refresh_seconds: float = setting(5.0, "How often the gateway reloads the deny list and the streams.")
+
+    lease_seconds: float = setting(5.0, "A gateway that is silent this long loses its members from the count.")
+    renew_seconds: float = setting(1.0, "How often a gateway renews its leases.")
+    flush_seconds: float = setting(0.1, "Joins and leaves wait at most this long for their batch.")
+    valkey_timeout_seconds: float = setting(1.0, "A flush that takes longer is given up and sent again.")
+    count_seconds: float = setting(10.0, "How often viewers are sent the count.")
+    feed_seconds: float = setting(0.5, "How often the organisers' feed reads the count.")
+    ping_interval_seconds: float = setting(25.0, "Engine.IO ping interval.")
+    ping_timeout_seconds: float = setting(20.0, "A client that answers no ping for this long is cut off.")
+    handshake_seconds: float = setting(20.0, "A connection must have opened a session within this time.")
+    send_buffer_bytes: int = setting(65_536, "A reader that lets more than this pile up is cut off.")
+    max_message_bytes: int = setting(8_192, "A client message larger than this closes its connection.")
+    stay_batch_seconds: float = setting(0.5, "Stays are written at least this often.")
+    stay_buffer: int = setting(200_000, "Closed stays kept while PostgreSQL is away, per gateway worker.")
+    stay_silence_seconds: float = setting(15.0, "A gateway unheard in PostgreSQL this long has its stays closed.")
+    curve_seconds: float = setting(5.0, "Spacing of the recorded curve's points.")
+
+    wechat_api_url: str = setting(PRODUCTION_WECHAT, "Base address of WeChat's server API.")
+    wechat_appid: str = setting("", "The mini-program's appid.")
+    wechat_secret: str = setting("", "The mini-program's secret.")
+    wechat_timeout_seconds: float = setting(5.0, "Patience with WeChat.")
+
+    webhook_private_addresses: bool = setting(False, "Whether webhooks may go to private addresses (tests, demo).")
+    webhook_timeout_seconds: float = setting(15.0, "Patience with a webhook's receiver.")
+    webhook_retry_seconds: float = setting(5.0, "First pause after a failed delivery; doubles up to six hours.")
+    demo: bool = setting(False, "Opens the demo's doors: guests without a roster. Never in production.")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Config":
+        """The settings in `environ` (the process's by default); ConfigError names every bad one."""
+        environ = os.environ if environ is None else environ
+        values, wrong = {}, []
+        for name, kind in typing.get_type_hints(cls).items():
+            text = environ.get(name.upper(), "").strip()
+            if not text:
+                continue
+            try:
+                values[name] = READERS[kind](text)
+            except ValueError as error:
+                wrong.append(f"{name.upper()}: {error}")
+        if wrong:
+            raise ConfigError("; ".join(wrong))
+        config = cls(**values)
+        config.check()
+        return config
+
+    def check(self) -> None:
+        """Raise ConfigError if the settings cannot work together."""
+        wrong = [message for broken, message in self._checks() if broken]
+        if wrong:
+            raise ConfigError("; ".join(wrong))
+
+    def _checks(self) -> list[tuple[bool, str]]:
+        positive = [f.name for f in fields(self) if f.name.endswith(("_seconds", "_bytes", "_workers", "_days"))]
+        ports = ("web_port", "gateway_port")
+        return [
+            (not self.database_url.startswith("postgresql"), "DATABASE_URL: needs postgresql://…"),
+            (urlsplit(self.redis_url).scheme not in ("redis", "rediss", "unix"), "REDIS_URL: needs redis://…"),
+            (len(self.secret_key) < 32, "SECRET_KEY: at least 32 characters"),
+            (self.language not in ("zh", "en"), "LANGUAGE: zh or en"),
+            (self.log_level not in ("debug", "info", "warning", "error"), "LOG_LEVEL: debug … error"),
+            *((getattr(self, name) <= 0, f"{name.upper()}: must be above 0") for name in positive),
+            *((not 0 < getattr(self, name) < 65_536, f"{name.upper()}: 1 to 65535") for name in ports),
+            (self.lease_seconds < 3 * self.renew_seconds, "LEASE_SECONDS: at least 3 × RENEW_SECONDS"),
+            (self.flush_seconds > self.renew_seconds, "FLUSH_SECONDS: at most RENEW_SECONDS"),
+            (self.demo and self.wechat_api_url == PRODUCTION_WECHAT, "DEMO: never with the real WeChat"),
+        ]
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The keys that a token may be signed with; the first one signs."""
+        return (self.secret_key, self.previous_secret_key) if self.previous_secret_key else (self.secret_key,)
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """`database_url` with the driver named, as SQLAlchemy wants it."""
+        return "postgresql+psycopg://" + self.database_url.split("://", 1)[1]
+
+
+def _switch(text: str) -> bool:
+    try:
+        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+    except KeyError:
+        raise ValueError("true or false") from None
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("a whole number") from None
+
+
+def _number(text: str) -> float:
+    value = float(text) if text.replace(".", "", 1).isdigit() else None
+    if value is None:
+        raise ValueError("a number")
+    return value
+
+
+READERS: dict[type, Callable[[str], Any]] = {str: str, int: _integer, float: _number, bool: _switch}

@@ -1,0 +1,133 @@
+"""Errors: one class, one table of stable codes, one shape (RFC 9457) on REST and sockets alike."""
+
+from typing import Any
+
+from apiflask import APIFlask
+from flask import Response, current_app, json, request
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+# code: (status, Chinese title, English title). `docs/errors.md` lists them; a test compares.
+ERRORS: dict[str, tuple[int, str, str]] = {
+    "already_checked_in": (409, "您已签到", "Already checked in"),
+    "bad_request": (400, "请求格式有误", "Malformed request"),
+    "body_too_large": (413, "请求内容过大", "Request body too large"),
+    "checkin_closed": (409, "签到已结束", "Check-in has closed"),
+    "checkin_not_open": (409, "签到尚未开始", "Check-in has not opened yet"),
+    "code_invalid": (401, "登录码无效或已过期，请重新登录", "Login code invalid or expired, log in again"),
+    "conflict": (409, "与现有数据冲突", "Conflicts with existing data"),
+    "database_unavailable": (503, "数据服务暂不可用，请稍后再试", "Database unavailable, try again shortly"),
+    "event_unknown": (404, "未知事件", "Unknown event"),
+    "forbidden": (403, "无权进行此操作", "Not permitted"),
+    "internal": (500, "服务内部错误", "Internal error"),
+    "invitation_invalid": (403, "邀请码无效、已使用或已过期", "Invitation invalid, used or expired"),
+    "login_failed": (401, "账号或密码不正确", "Login or password wrong"),
+    "method_not_allowed": (405, "不支持的请求方法", "Method not allowed"),
+    "not_bound": (403, "尚未绑定，请输入邀请码", "Not bound to the roster yet, an invitation code is needed"),
+    "not_found": (404, "未找到", "Not found"),
+    "not_invited": (403, "您不在本次活动的邀请范围内", "This activity does not include your organisation"),
+    "reference_missing": (422, "缺少客户端请求编号", "Client reference missing"),
+    "refresh_invalid": (401, "登录已失效，请重新登录", "Refresh token invalid, log in again"),
+    "refresh_reused": (401, "登录凭证被重复使用，已全部退出", "Refresh token used twice; the session was closed"),
+    "risk_refused": (403, "微信拒绝了此账号的登录", "WeChat refuses this account"),
+    "stream_closed": (409, "直播已结束", "The stream has ended"),
+    "stream_not_open": (409, "直播尚未开始", "The stream has not opened yet"),
+    "stream_unknown": (404, "未找到该直播", "No such stream"),
+    "token_denied": (401, "登录已被撤销，请重新登录", "Login revoked, log in again"),
+    "token_expired": (401, "登录已过期", "Token expired"),
+    "token_invalid": (401, "登录凭证无效", "Token invalid"),
+    "token_missing": (401, "请先登录", "Log in first"),
+    "too_many_requests": (429, "请求过于频繁，请稍后再试", "Too many requests, try again later"),
+    "unsupported_media_type": (415, "请使用 application/json", "Use application/json"),
+    "validation": (422, "提交的内容有误", "The content is not valid"),
+    "wechat_unavailable": (503, "微信服务暂不可用，请稍后再试", "WeChat is unavailable, try again shortly"),
+}
+
+HTTP_CODES = {
+    400: "bad_request", 401: "token_missing", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
+    409: "conflict", 413: "body_too_large", 415: "unsupported_media_type", 422: "validation",
+    429: "too_many_requests", 503: "database_unavailable",
+}  # fmt: skip
+
+
+class ServiceError(Exception):
+    """A refusal with a stable `code` of `ERRORS`; `details` become members of the problem document."""
+
+    def __init__(self, code: str, **details: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.status = ERRORS[code][0]
+        self.details = details
+
+
+def problem(error: ServiceError, language: str) -> dict[str, Any]:
+    """The RFC 9457 document of `error`; `language` is zh or en."""
+    status, chinese, english = ERRORS[error.code]
+    title = english if language == "en" else chinese
+    kind = f"urn:chunshui:problem:{error.code}"
+    return {"type": kind, "title": title, "status": status, "code": error.code, **error.details}
+
+
+def language_of_request() -> str:
+    """zh or en: what the request's Accept-Language asks for, else the setting."""
+    wanted = request.accept_languages.best_match(["zh", "zh-CN", "en"]) if request.accept_languages else None
+    return wanted[:2] if wanted else str(current_app.config["CHUNSHUI"].language)
+
+
+def respond(error: ServiceError) -> Response:
+    """`error` as the HTTP answer to the current request."""
+    body = json.dumps(problem(error, language_of_request()), ensure_ascii=False)
+    response = Response(body, status=error.status, content_type="application/problem+json; charset=utf-8")
+    if error.status in (429, 503):
+        response.headers["Retry-After"] = str(error.details.get("retry_after", 2))
+    return response
+
+
+def from_http(error: HTTPException) -> ServiceError:
+    """The ServiceError that stands for a plain HTTP error."""
+    details = {}
+    fields = getattr(error, "detail", None)
+    if fields:
+        details["errors"] = fields
+    return ServiceError(HTTP_CODES.get(error.code or 500, "internal"), **details)
+
+
+def init_app(app: APIFlask) -> None:
+    """Give every error of `app` the one shape."""
+
+    @app.errorhandler(ServiceError)
+    def refused(error: ServiceError) -> Response:
+        return respond(error)
+
+    @app.error_processor  # type: ignore[untyped-decorator]
+    def validation(error: Any) -> Any:
+        response = respond(_from_validation(error))
+        return response.get_data(), response.status_code, dict(response.headers)
+
+    @app.errorhandler(HTTPException)
+    def plain(error: HTTPException) -> Response:
+        if error.code is not None and error.code < 400:
+            return Response(status=error.code, headers=list(error.get_headers()))
+        return respond(from_http(error))
+
+    @app.errorhandler(OperationalError)
+    @app.errorhandler(PoolTimeout)
+    def database_gone(error: Exception) -> Response:
+        app.logger.warning("database unavailable: %s", type(error).__name__)
+        return respond(ServiceError("database_unavailable", retry_after=2))
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return database_gone(error)
+        app.logger.exception("unexpected error")
+        return respond(ServiceError("internal"))
+
+
+def _from_validation(error: Any) -> ServiceError:
+    code = HTTP_CODES.get(error.status_code, "internal")
+    fields = error.detail.get("json") or error.detail.get("query") or error.detail
+    if code == "validation" and isinstance(fields, dict) and fields.keys() == {"reference"}:
+        code = "reference_missing"
+    return ServiceError(code, errors=fields) if fields else ServiceError(code)
