@@ -24,7 +24,9 @@ SECURITY_HEADERS = {
 def create_app(config: Config | None = None) -> APIFlask:
     """The web application with every room; settings come from the environment unless given."""
     config = config or Config.from_env()
-    app = APIFlask("service", title="春水 Chunshui", version="1", docs_path="/docs", spec_path="/openapi.json")
+    app = APIFlask(
+        "service", title="春水 Chunshui", version="1", docs_path="/docs", spec_path="/openapi.json"
+    )
     configure(app, config)
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
@@ -64,7 +66,13 @@ def engine_options() -> dict[str, Any]:
         "tcp_user_timeout": 3000,
         "keepalives_idle": 2,
     }
-    return {"pool_size": 8, "max_overflow": 4, "pool_timeout": 2, "pool_pre_ping": True, "connect_args": connect}
+    return {
+        "pool_size": 8,
+        "max_overflow": 4,
+        "pool_timeout": 2,
+        "pool_pre_ping": True,
+        "connect_args": connect,
+    }
 
 
 def register_rooms(app: APIFlask) -> None:

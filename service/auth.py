@@ -1,5 +1,8 @@
 """Access tokens: signed by HMAC, read without a database; and who may call what.
 
+The org room registers two callables in `app.extensions`: `deny_list`, the current DenyList, and `organiser`,
+the organiser of the current request.
+
 A token is two base64url parts, payload and signature. The payload carries what every door needs to decide:
 member number, organisation path, place path, scopes, session, issue and expiry time.
 """
@@ -99,6 +102,18 @@ def member_required(view: View) -> View:
     return guarded  # type: ignore[return-value]
 
 
+def organiser_required(view: View) -> View:
+    """Let `view` run for a logged-in organiser only, who is then in `g.organiser`."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        g.organiser = current_app.extensions["organiser"]()
+        return view(*args, **kwargs)
+
+    guarded.authentication = "organiser"  # type: ignore[attr-defined]
+    return guarded  # type: ignore[return-value]
+
+
 def bearer() -> Actor:
     """The actor of the request's bearer token; ServiceError if missing, wrong, expired or denied."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -113,7 +128,9 @@ def bearer() -> Actor:
 @lru_cache(maxsize=4)
 def _key(secret: str) -> "hmac.HMAC":
     # A purpose of its own: no other signature made with the same secret can pass for a token.
-    return hmac.new(hashlib.sha256(b"chunshui access token\0" + secret.encode()).digest(), digestmod=hashlib.sha256)
+    return hmac.new(
+        hashlib.sha256(b"chunshui access token\0" + secret.encode()).digest(), digestmod=hashlib.sha256
+    )
 
 
 def _sign(secret: str, payload: str) -> bytes:

@@ -29,7 +29,11 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "not_invited": (403, "您不在本次活动的邀请范围内", "This activity does not include your organisation"),
     "reference_missing": (422, "缺少客户端请求编号", "Client reference missing"),
     "refresh_invalid": (401, "登录已失效，请重新登录", "Refresh token invalid, log in again"),
-    "refresh_reused": (401, "登录凭证被重复使用，已全部退出", "Refresh token used twice; the session was closed"),
+    "refresh_reused": (
+        401,
+        "登录凭证被重复使用，已全部退出",
+        "Refresh token used twice; the session was closed",
+    ),
     "risk_refused": (403, "微信拒绝了此账号的登录", "WeChat refuses this account"),
     "stream_closed": (409, "直播已结束", "The stream has ended"),
     "stream_not_open": (409, "直播尚未开始", "The stream has not opened yet"),

@@ -6,7 +6,16 @@ import sys
 import structlog
 
 # What may carry a secret or a person's data in its messages is heard from warning upwards only.
-QUIET = ("engineio", "engineio.server", "socketio", "socketio.server", "httpx", "httpcore", "werkzeug", "geventwebsocket")
+QUIET = (
+    "engineio",
+    "engineio.server",
+    "socketio",
+    "socketio.server",
+    "httpx",
+    "httpcore",
+    "werkzeug",
+    "geventwebsocket",
+)
 
 
 def configure(level: str, process: str) -> None:

@@ -32,4 +32,7 @@ def client() -> redis.Redis:
 
 
 def _patience(config: Config) -> dict[str, float]:
-    return {"socket_timeout": config.valkey_timeout_seconds, "socket_connect_timeout": config.valkey_timeout_seconds}
+    return {
+        "socket_timeout": config.valkey_timeout_seconds,
+        "socket_connect_timeout": config.valkey_timeout_seconds,
+    }
