@@ -1,0 +1,123 @@
+"""Real servers once per run; a savepoint per test in PostgreSQL, an empty Valkey per test."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import sqlalchemy
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from sqlalchemy.orm import Session, sessionmaker
+
+from service import embedded
+from service.app import create_app, create_core
+from service.config import Config
+from service.extensions import db as database
+
+SECRET = "a secret that only the tests know, 32+"
+# Speed over safety: nothing of a test run outlives it.
+VOLATILE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="chunshui-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(server_folder: Path) -> Iterator[str]:
+    """A private PostgreSQL whose schema was made by the real migrations."""
+    server = embedded.Postgres(server_folder, VOLATILE)
+    server.start()
+    config = Config(database_url=server.url, redis_url="redis://127.0.0.1:1", secret_key=SECRET)
+    with create_core(config).app_context():
+        upgrade(directory=str(Path(embedded.__file__).parent / "migrations"))
+        database.engine.dispose()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_url(server_folder: Path) -> Iterator[str]:
+    """A private Valkey."""
+    server = embedded.Valkey(server_folder)
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def valkey(valkey_url: str) -> Iterator[redis.Redis]:
+    """A client of the empty Valkey."""
+    with redis.Redis.from_url(valkey_url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def config(postgres_url: str, valkey_url: str) -> Config:
+    """The settings of a test's application."""
+    return Config(
+        database_url=postgres_url,
+        redis_url=valkey_url,
+        secret_key=SECRET,
+        wechat_appid="wx0123456789abcdef",
+        wechat_secret="secret of the stand-in",
+        wechat_api_url="http://127.0.0.1:1",
+        webhook_private_addresses=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def shared_app(postgres_url: str, valkey_url: str) -> Iterator[APIFlask]:
+    """One application for all tests that go through HTTP without a server."""
+    app = create_app(config.__wrapped__(postgres_url, valkey_url))  # type: ignore[attr-defined]
+    app.testing = True
+    yield app
+    with app.app_context():
+        database.engine.dispose()
+    app.extensions["valkey"].close()
+
+
+@pytest.fixture
+def app(shared_app: APIFlask, valkey: redis.Redis) -> Iterator[APIFlask]:
+    """The application within a context, over an empty Valkey."""
+    with shared_app.app_context():
+        yield shared_app
+
+
+@pytest.fixture
+def db(app: APIFlask) -> Iterator[Session]:
+    """The session; whatever the test commits is undone after it, by an outer transaction."""
+    connection = database.engine.connect()
+    outer = connection.begin()
+    previous = database.session
+    bound = sessionmaker(bind=connection, join_transaction_mode="create_savepoint")
+    database.session = sqlalchemy.orm.scoped_session(bound)  # type: ignore[assignment]
+    yield database.session()
+    database.session.remove()
+    database.session = previous
+    outer.rollback()
+    connection.close()
+
+
+@pytest.fixture
+def client(app: APIFlask, db: Session) -> FlaskClient:
+    """An HTTP client whose requests share the test's transaction."""
+    return app.test_client()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_from_outside() -> Iterator[None]:
+    """Tests say every setting themselves."""
+    kept = {name: os.environ.pop(name) for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY") if name in os.environ}
+    yield
+    os.environ.update(kept)
