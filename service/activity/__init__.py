@@ -1,0 +1,1 @@
+"""The activity room: what is held, when, by whom, for whom, and through which streams."""

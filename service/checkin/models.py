@@ -1,0 +1,44 @@
+"""The table of check-ins. Two constraints back the rule: once per sitting, and once per client reference."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.extensions import Base
+from service.org.models import PATH
+
+METHODS = ("self", "onsite_qr", "group", "proxy", "paper", "makeup")
+
+
+class CheckIn(Base):
+    """A member's attendance record, with home and place as they were on the day."""
+
+    __tablename__ = "check_ins"
+    __table_args__ = (
+        UniqueConstraint("sitting_id", "member_id"),
+        UniqueConstraint("member_id", "reference"),
+        CheckConstraint(f"method IN {METHODS}", name="method"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    activity_id: Mapped[int] = mapped_column(ForeignKey("activities.id"), index=True)
+    sitting_id: Mapped[int] = mapped_column(ForeignKey("sittings.id"))
+    member_id: Mapped[int] = mapped_column(ForeignKey("members.id"))
+    method: Mapped[str] = mapped_column(Text, server_default="self")
+    reference: Mapped[str] = mapped_column(Text)
+    happened_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    received_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    organisation_path: Mapped[str] = mapped_column(PATH)
+    place_path: Mapped[str] = mapped_column(PATH)

@@ -1,0 +1,1 @@
+"""The org room: divisions, the tree of organisations, members, their log-in, and organisers' accounts."""

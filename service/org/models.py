@@ -1,0 +1,194 @@
+"""Tables of the org room. Secrets are stored as hashes only; paths are materialised and sorted bytewise."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    and_,
+    func,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
+
+from service.extensions import Base
+
+# Bytewise order makes a subtree one range of the index, whatever locale the server has.
+PATH = Text(collation="C")
+
+LEVELS = ("province", "prefecture", "county", "township")
+ORGANISATION_LEVELS = ("province", "city", "county", "township", "branch")
+
+
+def within(column: InstrumentedAttribute[str], path: str) -> ColumnElement[bool]:
+    """Whether `column`, a materialised path, is `path` or below it: one index range.
+
+    After `path` itself sort only longer paths; '.' precedes '/', and '/' precedes every digit.
+    """
+    return and_(column >= path, column < path + "/")
+
+
+def covers(ancestor: str, path: str) -> bool:
+    """Whether `path` is `ancestor` or below it."""
+    return path == ancestor or path.startswith(ancestor + ".")
+
+
+class Division(Base):
+    """An administrative division, current or abolished; `path` leads through `parent_code` to the province."""
+
+    __tablename__ = "divisions"
+    __table_args__ = (CheckConstraint(f"level IN {LEVELS}", name="level"),)
+
+    code: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, index=True)
+    level: Mapped[str] = mapped_column(Text)
+    parent_code: Mapped[str | None] = mapped_column(ForeignKey("divisions.code"), index=True)
+    path: Mapped[str] = mapped_column(PATH, unique=True)
+    valid_from: Mapped[date | None]
+    valid_to: Mapped[date | None]
+    successor_code: Mapped[str | None] = mapped_column(ForeignKey("divisions.code"))
+
+
+class DivisionAlias(Base):
+    """Another spelling of a division's name, as people and articles write it."""
+
+    __tablename__ = "division_aliases"
+
+    code: Mapped[str] = mapped_column(ForeignKey("divisions.code"), primary_key=True)
+    alias: Mapped[str] = mapped_column(Text, primary_key=True, index=True)
+
+
+class CountyBorder(Base):
+    """A county of Sichuan and a county of another province that touch."""
+
+    __tablename__ = "county_borders"
+
+    county_code: Mapped[str] = mapped_column(ForeignKey("divisions.code"), primary_key=True)
+    neighbour_code: Mapped[str] = mapped_column(ForeignKey("divisions.code"), primary_key=True, index=True)
+
+
+class Organisation(Base):
+    """A node of the organisation tree; `path` is the dot-separated ids from the root to itself."""
+
+    __tablename__ = "organisations"
+    __table_args__ = (CheckConstraint(f"level IN {ORGANISATION_LEVELS}", name="level"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("organisations.id"), index=True)
+    path: Mapped[str] = mapped_column(PATH, unique=True)
+    name: Mapped[str] = mapped_column(Text)
+    level: Mapped[str] = mapped_column(Text)
+    division_code: Mapped[str | None] = mapped_column(ForeignKey("divisions.code"))
+
+
+class Member(Base):
+    """A member with a home branch and, where known, a present place. The id is the dense member number."""
+
+    __tablename__ = "members"
+    __table_args__ = (CheckConstraint("status IN ('active', 'left')", name="status"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"), index=True)
+    place_code: Mapped[str | None] = mapped_column(ForeignKey("divisions.code"))
+    status: Mapped[str] = mapped_column(Text, server_default="active")
+
+    organisation: Mapped[Organisation] = relationship(lazy="raise")
+    place: Mapped[Division | None] = relationship(lazy="raise")
+
+
+class WechatIdentity(Base):
+    """A WeChat user of one app, bound to a member; an openid belongs to exactly one member."""
+
+    __tablename__ = "wechat_identities"
+    __table_args__ = (UniqueConstraint("appid", "openid"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    appid: Mapped[str] = mapped_column(Text)
+    openid: Mapped[str] = mapped_column(Text)
+    unionid: Mapped[str | None] = mapped_column(Text, index=True)
+    member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), index=True)
+
+
+class Invitation(Base):
+    """A one-time code that binds a WeChat user to a member of the roster; only its SHA-256 is kept."""
+
+    __tablename__ = "invitations"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), index=True)
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class MemberSession(Base):
+    """One log-in of a member in one app; its id is in every access token that it was given."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), index=True)
+    app: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class RefreshToken(Base):
+    """A refresh token of a session; good for one use, kept after it so that a second use is noticed."""
+
+    __tablename__ = "refresh_tokens"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    session_id: Mapped[int] = mapped_column(ForeignKey("sessions.id"), index=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Denial(Base):
+    """A session whose access tokens are refused until the last of them has expired by itself."""
+
+    __tablename__ = "denials"
+
+    session_id: Mapped[int] = mapped_column(ForeignKey("sessions.id"), primary_key=True, autoincrement=False)
+    member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), index=True)
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
+
+
+class Organiser(Base):
+    """An organiser's account: sees and edits what its organisation's subtree holds."""
+
+    __tablename__ = "organisers"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    login: Mapped[str] = mapped_column(Text, unique=True)
+    name: Mapped[str] = mapped_column(Text)
+    password_hash: Mapped[str] = mapped_column(Text)
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+    organisation: Mapped[Organisation] = relationship(lazy="raise")
+
+
+class OrganiserSession(Base):
+    """An organiser's log-in in one browser; the cookie's SHA-256 is kept, never the cookie."""
+
+    __tablename__ = "organiser_sessions"
+    __table_args__ = (Index(None, "expires_at"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    organiser_id: Mapped[int] = mapped_column(ForeignKey("organisers.id"), index=True)
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
