@@ -1,0 +1,65 @@
+"""Tables of the live room: gateways that are alive, members' stays, and the recorded curve."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.extensions import db
+
+
+class Gateway(db.Model):
+    """One gateway worker from its start; `heard_at` is written every second while it lives."""
+
+    __tablename__ = "gateways"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    heard_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Stay(db.Model):
+    """One continuous presence of one connection in a stream.
+
+    Leaving and joining again on one connection gives the next `sequence`. Paths, channel and source are as they were
+    at the join. The owner (its gateway) may correct what a reaper closed, never the other way round. No foreign key to
+    members: history outlives them, and a batch of stays must never fail for one row.
+    """
+
+    __tablename__ = "stays"
+    __table_args__ = (
+        CheckConstraint("closed_by IN ('owner', 'reaper')", name="closed_by"),
+        CheckConstraint("(left_at IS NULL) = (closed_by IS NULL)", name="closed"),
+        CheckConstraint("left_at >= joined_at", name="order"),
+        Index("ix_stays_stream_id_member_id", "stream_id", "member_id"),
+        Index("ix_stays_open", "gateway_id", postgresql_where="left_at IS NULL"),
+    )
+
+    connection: Mapped[UUID] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(Integer, primary_key=True)
+    stream_id: Mapped[int] = mapped_column(BigInteger)
+    member_id: Mapped[int] = mapped_column(BigInteger)
+    gateway_id: Mapped[UUID]
+    organisation_path: Mapped[str] = mapped_column(Text(collation="C"))
+    place_path: Mapped[str] = mapped_column(Text(collation="C"))
+    channel: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Text)
+    joined_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    left_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    closed_by: Mapped[str | None] = mapped_column(Text)
+
+
+class CurvePoint(db.Model):
+    """The figures of one stream at one moment, for the curve and its replay."""
+
+    __tablename__ = "curve_points"
+    __table_args__ = (CheckConstraint("basis IN ('exact', 'degraded')", name="basis"),)
+
+    stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
+    online: Mapped[int] = mapped_column(Integer)
+    connections: Mapped[int] = mapped_column(Integer)
+    joined: Mapped[int] = mapped_column(Integer)
+    checked_in: Mapped[int] = mapped_column(Integer)
+    basis: Mapped[str] = mapped_column(Text)

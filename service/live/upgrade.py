@@ -1,0 +1,119 @@
+"""The HTTP side of the gateway: one request head is read, and upgraded or refused.
+
+Sans-IO. Promises: no bytes whatever raise; a request is upgraded only when it is a complete and correct WebSocket
+opening for Engine.IO 4; every other one gets the code of a refusal, which the gateway words as a problem document.
+"""
+
+import binascii
+import re
+from hashlib import sha1
+from http import HTTPStatus
+from typing import Final, NamedTuple
+from urllib.parse import parse_qs
+
+HEAD_LIMIT: Final = 8192
+SOCKET_PATHS: Final = frozenset({"/socket.io/", "/socket.io"})
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_REQUEST_LINE = re.compile(r"([A-Z]{1,16}) (/[!-~]*) HTTP/1\.1\r\n")
+_FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*\r\n)*")
+_REPEATABLE = frozenset({"connection", "upgrade", "sec-websocket-extensions", "sec-websocket-protocol"})
+
+
+class Request(NamedTuple):
+    """One request head: header names in lower case, repeated list headers joined by commas."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+
+    def asks_upgrade(self) -> bool:
+        """Whether the client wants a WebSocket at all."""
+        return self.headers.get("upgrade", "").lower() == "websocket"
+
+
+def read_request(head: bytes) -> Request | None:
+    """The request in `head` (which ends with its empty line), or None when it is not proper HTTP/1.1."""
+    text = head[:-2].decode("latin-1")
+    line = _REQUEST_LINE.match(text)
+    if line is None or _FIELDS.fullmatch(text, line.end()) is None:
+        return None
+    headers = _read_fields(text[line.end() : -2])
+    if headers is None:
+        return None
+    path, _, query = line[2].partition("?")
+    return Request(line[1], path, query, headers)
+
+
+def _read_fields(text: str) -> dict[str, str] | None:
+    headers: dict[str, str] = {}
+    for field in text.split("\r\n"):
+        name, _, value = field.partition(":")
+        name = name.lower()
+        value = value.strip(" \t")
+        if name in headers:
+            if name.startswith("sec-websocket-key") or name in ("host", "sec-websocket-version"):
+                return None
+            value = f"{headers[name]}, {value}" if name in _REPEATABLE else value
+        headers[name] = value
+    return headers
+
+
+def refusal(request: Request) -> str | None:
+    """The code of the refusal that this request earns, or None when it may be upgraded."""
+    if request.path not in SOCKET_PATHS:
+        return "not_found"
+    if not _speaks_engineio(request.query):
+        return "transport_unsupported"
+    if not request.asks_upgrade():
+        return "upgrade_required"
+    headers = request.headers
+    if headers.get("sec-websocket-version") != "13":
+        return "websocket_version"
+    if (
+        request.method != "GET"
+        or "upgrade" not in headers.get("connection", "").lower()
+        or "transfer-encoding" in headers
+        or headers.get("content-length", "0") != "0"
+        or not _is_key(headers.get("sec-websocket-key", ""))
+    ):
+        return "websocket_invalid"
+    return None
+
+
+def _speaks_engineio(query: str) -> bool:
+    try:
+        fields = parse_qs(query, max_num_fields=16)
+    except ValueError:
+        return False
+    return fields.get("EIO") == ["4"] and fields.get("transport") == ["websocket"]
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(binascii.a2b_base64(key, strict_mode=True)) == 16
+    except ValueError:
+        return False
+
+
+def switching(key: str) -> bytes:
+    """The 101 answer to an accepted request; extensions and subprotocols are declined by silence."""
+    digest = binascii.b2a_base64(sha1(key.encode() + _GUID, usedforsecurity=False).digest(), newline=False)
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %b\r\n\r\n" % digest
+    )
+
+
+def response(status: int, body: bytes, *, kind: str = "application/json", extra: dict[str, str] | None = None) -> bytes:
+    """A whole plain HTTP answer, after which the connection closes."""
+    fields = {
+        "Content-Type": kind,
+        "Content-Length": str(len(body)),
+        "Cache-Control": "no-store",
+        **(extra or {}),
+        "Connection": "close",
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{head}\r\n".encode("latin-1") + body
