@@ -6,10 +6,10 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.extensions import db
+from service.extensions import Base
 
 
-class Gateway(db.Model):
+class Gateway(Base):
     """One gateway worker from its start; `heard_at` is written every second while it lives."""
 
     __tablename__ = "gateways"
@@ -19,7 +19,7 @@ class Gateway(db.Model):
     heard_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
-class Stay(db.Model):
+class Stay(Base):
     """One continuous presence of one connection in a stream.
 
     Leaving and joining again on one connection gives the next `sequence`. Paths, channel and source are as they were
@@ -50,7 +50,7 @@ class Stay(db.Model):
     closed_by: Mapped[str | None] = mapped_column(Text)
 
 
-class CurvePoint(db.Model):
+class CurvePoint(Base):
     """The figures of one stream at one moment, for the curve and its replay."""
 
     __tablename__ = "curve_points"
