@@ -24,9 +24,7 @@ SECURITY_HEADERS = {
 def create_app(config: Config | None = None) -> APIFlask:
     """The web application with every room; settings come from the environment unless given."""
     config = config or Config.from_env()
-    app = APIFlask(
-        "service", title="春水 Chunshui", version="1", docs_path="/docs", spec_path="/openapi.json"
-    )
+    app = APIFlask("service", title="春水 Chunshui", version="1", docs_path="/docs", spec_path="/openapi.json")
     configure(app, config)
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]

