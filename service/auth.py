@@ -40,17 +40,20 @@ class Actor:
 
 
 class DenyList:
-    """Members whose tokens issued before a moment are refused; replaced as a whole, never edited."""
+    """Sessions whose access tokens are refused; replaced as a whole, never edited.
 
-    __slots__ = ("not_before",)
+    By session, not by a moment of issue: a log-in within the second of a log-out must work while the old token
+    must not, and who logs out on one phone stays logged in on the other.
+    """
 
-    def __init__(self, rows: Iterable[tuple[int, datetime]] = ()) -> None:
-        self.not_before = {member: moment.timestamp() for member, moment in rows}
+    __slots__ = ("sessions",)
 
-    def denies(self, member: int, issued_at: int) -> bool:
-        """Whether a token of `member` issued at `issued_at` (Unix seconds) has been revoked."""
-        limit = self.not_before.get(member)
-        return limit is not None and issued_at < limit
+    def __init__(self, sessions: Iterable[int] = ()) -> None:
+        self.sessions = frozenset(sessions)
+
+    def denies(self, actor: Actor) -> bool:
+        """Whether the session that `actor`'s token belongs to has been revoked."""
+        return actor.session in self.sessions
 
 
 def issue_access(
@@ -120,7 +123,7 @@ def bearer() -> Actor:
     if scheme.lower() != "bearer" or not token:
         raise ServiceError("token_missing")
     actor = read_access(current_app.config["CHUNSHUI"].secrets, token, read_clock())
-    if current_app.extensions["deny_list"]().denies(actor.member, actor.issued_at):
+    if current_app.extensions["deny_list"]().denies(actor):
         raise ServiceError("token_denied")
     return actor
 
@@ -128,9 +131,7 @@ def bearer() -> Actor:
 @lru_cache(maxsize=4)
 def _key(secret: str) -> "hmac.HMAC":
     # A purpose of its own: no other signature made with the same secret can pass for a token.
-    return hmac.new(
-        hashlib.sha256(b"chunshui access token\0" + secret.encode()).digest(), digestmod=hashlib.sha256
-    )
+    return hmac.new(hashlib.sha256(b"chunshui access token\0" + secret.encode()).digest(), digestmod=hashlib.sha256)
 
 
 def _sign(secret: str, payload: str) -> bytes:

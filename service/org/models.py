@@ -107,10 +107,10 @@ class Member(Base):
 
 
 class WechatIdentity(Base):
-    """A WeChat user of one app, bound to a member; an openid belongs to exactly one member."""
+    """A WeChat user of one app and the member that it is bound to, one to one."""
 
     __tablename__ = "wechat_identities"
-    __table_args__ = (UniqueConstraint("appid", "openid"),)
+    __table_args__ = (UniqueConstraint("appid", "openid"), UniqueConstraint("appid", "member_id"))
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     appid: Mapped[str] = mapped_column(Text)
