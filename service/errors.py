@@ -129,9 +129,13 @@ def init_app(app: APIFlask) -> None:
         return respond(ServiceError("internal"))
 
 
+# marshmallow's words for a member that is absent or null.
+MISSING = (["Missing data for required field."], ["Field may not be null."])
+
+
 def _from_validation(error: Any) -> ServiceError:
     code = HTTP_CODES.get(error.status_code, "internal")
     fields = error.detail.get("json") or error.detail.get("query") or error.detail
-    if code == "validation" and isinstance(fields, dict) and fields.keys() == {"reference"}:
+    if code == "validation" and isinstance(fields, dict) and fields.get("reference") in MISSING:
         code = "reference_missing"
     return ServiceError(code, errors=fields) if fields else ServiceError(code)

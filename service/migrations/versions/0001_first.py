@@ -345,6 +345,7 @@ def upgrade() -> None:
         sa.Column("member_id", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["member_id"], ["members.id"], name=op.f("fk_wechat_identities_member_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_wechat_identities")),
+        sa.UniqueConstraint("appid", "member_id", name=op.f("uq_wechat_identities_appid_member_id")),
         sa.UniqueConstraint("appid", "openid", name=op.f("uq_wechat_identities_appid_openid")),
     )
     op.create_index(op.f("ix_wechat_identities_member_id"), "wechat_identities", ["member_id"], unique=False)
