@@ -1,0 +1,59 @@
+"""Names of a stream's keys in Valkey, and the scripts that are allowed to touch them.
+
+All keys of a stream share the hash tag `{s<id>}`, so they live in one slot of a cluster, and every key that a script
+touches is passed to it.
+"""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from service.config import Config
+
+FOLDER = Path(__file__).with_name("lua")
+SHARED = ("state", "leases", "dead", "sizes", "behind", "members", "joined")
+NODES = ("organisations", "places", "channels", "sources")
+
+
+class AsyncCall(Protocol):
+    """A script registered with an asyncio client."""
+
+    def __call__(self, *, keys: Sequence[str], args: Sequence[str | int]) -> Awaitable[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a lease lasts, and from which age on it makes the figures doubtful. Milliseconds."""
+
+    lease: int
+    stale: int
+
+    @classmethod
+    def of(cls, config: Config) -> "Timing":
+        """A lease is stale when it was not renewed within one and a half intervals."""
+        return cls(lease=round(config.lease_seconds * 1000), stale=round(config.renew_seconds * 1500))
+
+
+def key(stream: int, name: str) -> str:
+    """The key of `name` in the slot of `stream`."""
+    return f"live:{{s{stream}}}:{name}"
+
+
+def counting_keys(stream: int, boot: str = "") -> list[str]:
+    """The keys of counting.lua, in its order; with a boot id also that boot's two."""
+    names = [*SHARED, *NODES]
+    if boot:
+        names += [f"boot:{boot}", f"held:{boot}"]
+    return [key(stream, name) for name in names]
+
+
+@cache
+def source(name: str) -> str:
+    """The text of one script, with the functions that all share in front.
+
+    The first line makes Valkey refuse a script before its first write when memory is short, instead of half way.
+    """
+    shared = (FOLDER / "counting.lua").read_text()
+    return f"#!lua\n{shared}\n{(FOLDER / f'{name}.lua').read_text()}"
