@@ -91,3 +91,8 @@ class Delivery(Base):
     delivered_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     event: Mapped[Outbox] = relationship()
+
+    @property
+    def webhook_id(self) -> str:
+        """The id under which every attempt is sent."""
+        return f"msg_{self.message_id.hex}"

@@ -1,0 +1,177 @@
+"""Webhooks by Standard Webhooks 1.0: what is sent, how it is signed, what an answer means.
+
+Only 2xx is success. Redirects are not followed, bodies of answers are neither kept nor shown: a receiver learns
+nothing about our network, and whoever registers one learns nothing about other servers through us.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import ssl
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpcore
+import httpx
+from standardwebhooks import Webhook
+
+from service.clock import iso
+from service.notify.channels.addresses import AddressRefusedError, GuardedBackend, NameUnknownError
+
+MAX_ANSWER_BYTES = 65_536
+GONE = 410
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One delivery, ready to be signed and sent."""
+
+    id: uuid.UUID
+    topic: str
+    happened_at: datetime
+    payload: dict[str, Any]
+    subject_member: int | None
+    url: str
+    secret: bytes
+    subject_key: bytes
+
+    @property
+    def webhook_id(self) -> str:
+        """The same for every attempt, another for every endpoint."""
+        return f"msg_{self.id.hex}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one attempt: delivered if `error` is None, else a stable word for the reason."""
+
+    status: int | None = None
+    error: str | None = None
+    retry_after: float = 0.0
+
+    @property
+    def gone(self) -> bool:
+        """Whether the receiver wants no more, ever."""
+        return self.status == GONE
+
+
+def subject(key: bytes, member: int) -> str:
+    """An endpoint's own pseudonym of a member: stable there, meaningless anywhere else."""
+    return "sub_" + hmac.new(key, str(member).encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def body(message: Message) -> str:
+    """The JSON that is sent; the same, byte for byte, in every attempt."""
+    data = dict(message.payload)
+    if message.subject_member is not None:
+        data["subject"] = subject(message.subject_key, message.subject_member)
+    whole = {"type": message.topic, "timestamp": iso(message.happened_at), "data": data}
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
+
+
+def headers(message: Message, *, content: str, now: datetime) -> dict[str, str]:
+    """The request's headers, the signature among them; `now` is the time of this attempt."""
+    signature = Webhook(message.secret).sign(message.webhook_id, now, content)
+    return {
+        "content-type": "application/json; charset=utf-8",
+        "user-agent": "Chunshui-Webhooks/1",
+        "webhook-id": message.webhook_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": signature,
+    }
+
+
+def judge(status: int, retry_after: str, now: datetime) -> Outcome:
+    """What an answer means."""
+    if 200 <= status < 300:
+        return Outcome(status=status)
+    error = "redirect" if 300 <= status < 400 else "gone" if status == GONE else "status"
+    return Outcome(status=status, error=error, retry_after=seconds_to_wait(retry_after, now))
+
+
+def seconds_to_wait(retry_after: str, now: datetime) -> float:
+    """A Retry-After header in seconds from `now`; 0 if there is none or it cannot be read."""
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        # Nobody waits longer than a delivery lives; the bound keeps absurd numbers out of date arithmetic.
+        return float(min(int(text[:10]), 10_000_000))
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+class Sender:
+    """Sends messages over kept connections, within one event loop. Never raises for a receiver's fault."""
+
+    def __init__(self, *, patience: float, connections: int, private: bool) -> None:
+        self.patience = patience
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=_trust(),
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=30.0,
+            network_backend=GuardedBackend(private=private),
+        )
+
+    async def send(self, message: Message, now: datetime) -> Outcome:
+        """Make one attempt, within `patience` seconds from name look-up to answer."""
+        try:
+            async with asyncio.timeout(self.patience):
+                return await self._attempt(message, now)
+        except Exception as error:
+            # Whatever a receiver or the network can provoke ends as a failed attempt, never as a crash.
+            return Outcome(error=reason(error))
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        await self._pool.aclose()
+
+    async def _attempt(self, message: Message, now: datetime) -> Outcome:
+        content = body(message)
+        url = httpx.URL(message.url)
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path or b"/")
+        fields = {"host": url.netloc.decode("ascii"), **headers(message, content=content, now=now)}
+        async with self._pool.stream("POST", target, headers=_raw(fields), content=content.encode()) as answer:
+            await _drain(answer)
+            found = {name.lower(): value for name, value in answer.headers}
+            return judge(answer.status, found.get(b"retry-after", b"").decode("latin-1"), now)
+
+
+def reason(error: BaseException) -> str:
+    """The stable word for what went wrong on the way."""
+    for kinds, word in REASONS:
+        if isinstance(error, kinds):
+            return word
+    return "protocol"
+
+
+REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((AddressRefusedError,), "address_refused"),
+    ((NameUnknownError,), "name_unknown"),
+    ((TimeoutError, httpcore.TimeoutException), "timeout"),
+    ((ssl.SSLError,), "tls"),
+    ((httpcore.NetworkError, OSError), "connection"),
+    ((httpx.InvalidURL,), "url"),
+)
+
+
+async def _drain(answer: httpcore.Response) -> None:
+    """Read a short answer to its end, so that the connection can be used again; leave a long one unread."""
+    size = 0
+    async for chunk in answer.aiter_stream():
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            return
+
+
+def _raw(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in fields.items()]
+
+
+def _trust() -> ssl.SSLContext:
+    return httpx.create_ssl_context()

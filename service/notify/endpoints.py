@@ -1,0 +1,164 @@
+"""Endpoints: the receivers that organisers register, and their secrets, which rest sealed.
+
+The secret is shown once, at registration. Everyone may see only what belongs to their own part of the tree.
+"""
+
+import secrets as randomness
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+import structlog
+from sqlalchemy import ColumnElement, func, or_, select
+
+from service import sealing
+from service.errors import ServiceError
+from service.extensions import db
+from service.notify.channels.addresses import is_public, literal
+from service.notify.models import Endpoint
+
+log = structlog.get_logger(__name__)
+
+KEY_BYTES = 32
+# Every event is multiplied by the endpoints that listen: the bound is on what one organisation may cause.
+MOST_ENDPOINTS = 20
+
+
+class Organiser(Protocol):
+    """What this room needs to know of the organiser who asks."""
+
+    id: int
+    organisation_id: int
+    organisation_path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where an endpoint is, with its secrets in the clear; never logged, never written."""
+
+    url: str
+    secret: bytes
+    subject_key: bytes
+
+
+def register(
+    organiser: Organiser, *, url: str, topics: Collection[str], secret: str, private: bool
+) -> tuple[Endpoint, bytes]:
+    """A new endpoint of the organiser's organisation and its signing secret. Commits.
+
+    ServiceError endpoint_refused for an address that webhooks may not go to, endpoint_limit for one too many.
+    """
+    check_url(url, private=private)
+    mine = select(func.count(Endpoint.id)).where(Endpoint.organisation_id == organiser.organisation_id)
+    if db.session.scalars(mine).one() >= MOST_ENDPOINTS:
+        raise ServiceError("endpoint_limit", limit=MOST_ENDPOINTS)
+    signing = randomness.token_bytes(KEY_BYTES)
+    endpoint = Endpoint(
+        organisation_id=organiser.organisation_id,
+        organisation_path=organiser.organisation_path,
+        url=url,
+        topics=sorted(set(topics)),
+        created_by=organiser.id,
+    )
+    _seal(endpoint, signing=signing, subject_key=randomness.token_bytes(KEY_BYTES), secret=secret)
+    db.session.add(endpoint)
+    db.session.commit()
+    return endpoint, signing
+
+
+def check_url(url: str, *, private: bool) -> None:
+    """Refuse an address that can never be delivered to; names are looked up at each connection, not here."""
+    try:
+        parsed = httpx.URL(url)
+        host = parsed.raw_host.decode("ascii")
+    except (httpx.InvalidURL, UnicodeError):
+        raise ServiceError("endpoint_refused", reason="url") from None
+    schemes = ("https", "http") if private else ("https",)
+    address = literal(host)
+    wrong = {
+        "scheme": parsed.scheme not in schemes,
+        "host": not host,
+        "userinfo": bool(parsed.userinfo),
+        "fragment": bool(parsed.fragment),
+        "address": not private and address is not None and not is_public(address),
+    }
+    for reason, broken in wrong.items():
+        if broken:
+            raise ServiceError("endpoint_refused", reason=reason)
+
+
+def visible(organiser: Organiser) -> list[Endpoint]:
+    """The endpoints of the organiser's part of the tree."""
+    return list(db.session.scalars(select(Endpoint).where(_within(organiser)).order_by(Endpoint.id)))
+
+
+def find(endpoint_id: int, organiser: Organiser) -> Endpoint:
+    """One of them; ServiceError not_found for any other."""
+    found = db.session.scalar(select(Endpoint).where(Endpoint.id == endpoint_id, _within(organiser)))
+    if found is None:
+        raise ServiceError("not_found")
+    return found
+
+
+def remove(endpoint: Endpoint) -> None:
+    """Forget an endpoint with its deliveries. Commits."""
+    db.session.delete(endpoint)
+    db.session.commit()
+
+
+def addresses(ids: Collection[int], *, secrets: Sequence[str]) -> dict[int, Address]:
+    """Where the endpoints `ids` are; one whose secrets cannot be opened is left out and logged."""
+    if not ids:
+        return {}
+    found = {}
+    for endpoint in db.session.scalars(select(Endpoint).where(Endpoint.id.in_(ids))):
+        try:
+            signing, subject_key = _open(endpoint, secrets=secrets)
+        except sealing.SealBrokenError as error:
+            log.error("endpoint's secret cannot be opened", endpoint=endpoint.id, reason=str(error))
+            continue
+        found[endpoint.id] = Address(url=endpoint.url, secret=signing, subject_key=subject_key)
+    return found
+
+
+def reseal(secrets: Sequence[str]) -> int:
+    """Seal with the first of `secrets` what another one sealed; how many endpoints. Commits."""
+    stale = [
+        endpoint
+        for endpoint in db.session.scalars(select(Endpoint))
+        if not sealing.is_current(endpoint.secret_ciphertext, secrets[0])
+    ]
+    for endpoint in stale:
+        try:
+            signing, subject_key = _open(endpoint, secrets=secrets)
+        except sealing.SealBrokenError:
+            continue
+        _seal(endpoint, signing=signing, subject_key=subject_key, secret=secrets[0])
+    db.session.commit()
+    return len(stale)
+
+
+def _seal(endpoint: Endpoint, *, signing: bytes, subject_key: bytes, secret: str) -> None:
+    signing_context, subject_context = _contexts(endpoint)
+    endpoint.secret_ciphertext = sealing.seal(signing, secret=secret, context=signing_context)
+    endpoint.subject_key_ciphertext = sealing.seal(subject_key, secret=secret, context=subject_context)
+
+
+def _open(endpoint: Endpoint, *, secrets: Sequence[str]) -> tuple[bytes, bytes]:
+    signing_context, subject_context = _contexts(endpoint)
+    return (
+        sealing.unseal(endpoint.secret_ciphertext, secrets=secrets, context=signing_context),
+        sealing.unseal(endpoint.subject_key_ciphertext, secrets=secrets, context=subject_context),
+    )
+
+
+def _contexts(endpoint: Endpoint) -> tuple[str, str]:
+    owner = f"organisation {endpoint.organisation_id}"
+    return f"webhook secret of {owner}", f"webhook subjects of {owner}"
+
+
+def _within(organiser: Organiser) -> ColumnElement[bool]:
+    path = organiser.organisation_path
+    # A path holds digits and dots only: nothing in it is special to LIKE.
+    return or_(Endpoint.organisation_path == path, Endpoint.organisation_path.like(f"{path}.%"))

@@ -1,0 +1,82 @@
+"""The organisers' doors to webhooks: register a receiver, look at its deliveries, send one again."""
+
+import base64
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import current_app, g
+
+from service.auth import organiser_required
+from service.clock import now as read_clock
+from service.config import Config
+from service.notify import deliveries, endpoints
+from service.notify.models import Endpoint
+from service.notify.schemas import (
+    DeliveriesIn,
+    DeliveriesOut,
+    DeliveryOut,
+    EndpointCreatedOut,
+    EndpointIn,
+    EndpointsOut,
+)
+
+bp = APIBlueprint("notify", __name__, tag="Webhooks")
+
+ENDPOINT = "/endpoints/<int(max=9223372036854775807):endpoint_id>"
+DELIVERY = f"{ENDPOINT}/deliveries/<int(max=9223372036854775807):delivery_id>"
+
+
+@bp.post("/endpoints")
+@organiser_required
+@bp.input(EndpointIn)
+@bp.output(EndpointCreatedOut, status_code=201)
+def register(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Register a receiver
+
+    Its secret (Standard Webhooks) is shown in this answer and never again.
+    """
+    config: Config = current_app.config["CHUNSHUI"]
+    endpoint, signing = endpoints.register(
+        g.organiser, **json_data, secret=config.secret_key, private=config.webhook_private_addresses
+    )
+    shown = {name: getattr(endpoint, name) for name in ("id", "url", "topics", "enabled", "created_at")}
+    secret = "whsec_" + base64.b64encode(signing).decode()
+    return {**shown, "secret": secret}, 201, {"Cache-Control": "no-store"}
+
+
+@bp.get("/endpoints")
+@organiser_required
+@bp.output(EndpointsOut)
+def listed() -> dict[str, list[Endpoint]]:
+    """List the receivers of one's part of the tree"""
+    return {"endpoints": endpoints.visible(g.organiser)}
+
+
+@bp.delete(ENDPOINT)
+@organiser_required
+@bp.output({}, status_code=204)
+def remove(endpoint_id: int) -> str:
+    """Remove a receiver with its deliveries"""
+    endpoints.remove(endpoints.find(endpoint_id, g.organiser))
+    return ""
+
+
+@bp.get(f"{ENDPOINT}/deliveries")
+@organiser_required
+@bp.input(DeliveriesIn, location="query")
+@bp.output(DeliveriesOut)
+def delivered(endpoint_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
+    """List a receiver's deliveries, newest first"""
+    endpoint = endpoints.find(endpoint_id, g.organiser)
+    page = deliveries.history(endpoint.id, **query_data)
+    full = len(page) == query_data["limit"]
+    return {"deliveries": page, "next": page[-1].id if full else None}
+
+
+@bp.post(f"{DELIVERY}/retry")
+@organiser_required
+@bp.output(DeliveryOut, status_code=202)
+def retry(endpoint_id: int, delivery_id: int) -> Any:
+    """Send a delivery again, under the same webhook-id"""
+    endpoint = endpoints.find(endpoint_id, g.organiser)
+    return deliveries.retry(endpoint, delivery_id, now=read_clock())
