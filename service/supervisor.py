@@ -22,6 +22,7 @@ from urllib.request import urlopen
 
 from service import embedded
 from service.config import Config
+from service.language import english, words
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -89,14 +90,19 @@ class Installation:
         """Start again what ended by itself; call this about every second, from the main thread."""
         now = time.monotonic()
         if self.valkey.process and self.valkey.process.poll() is not None:
-            say("Valkey ended; starting it again, empty")
+            say(words("Valkey 已退出，重新启动（空）", "Valkey ended; starting it again, empty"))
             self.valkey.start()
         if self.postgres.process and self.postgres.process.poll() is not None:
-            say("PostgreSQL ended; starting it again")
+            say(words("PostgreSQL 已退出，重新启动", "PostgreSQL ended; starting it again"))
             self.postgres.start()
         for process in self.processes:
             if process.ended() and now - process.ended_at > RESTART_SECONDS:
-                say(f"{process.name} ended; starting it again, see {process.log}")
+                say(
+                    words(
+                        f"{process.name} 已退出，重新启动，见 {process.log}",
+                        f"{process.name} ended; starting it again, see {process.log}",
+                    )
+                )
                 process.ended_at = now
                 process.start()
 
@@ -135,7 +141,9 @@ def exclusive(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InstallationError(f"另一个进程正在使用 {data_dir} · another process is using {data_dir}") from None
+            raise InstallationError(
+                words(f"另一个进程正在使用 {data_dir}", f"another process is using {data_dir}")
+            ) from None
         yield
 
 
@@ -212,7 +220,7 @@ def free_port(wanted: int, say: Say) -> int:
             except OSError:
                 continue
         if port != wanted:
-            say(f"端口 {wanted} 已被占用，改用 {port} · port {wanted} is taken, using {port}")
+            say(words(f"端口 {wanted} 已被占用，改用 {port}", f"port {wanted} is taken, using {port}"))
         return port
     raise InstallationError(f"no free port from {wanted} to {wanted + 199}")
 
@@ -230,12 +238,6 @@ def run_to_end(arguments: list[str], environ: dict[str, str]) -> None:
     done = subprocess.run(arguments, env=environ, cwd=HERE, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InstallationError(f"{' '.join(arguments[2:])}: {done.stderr[-2000:]}")
-
-
-def english() -> bool:
-    """Whether the terminal's language is something other than Chinese, and not simply unset."""
-    language = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
-    return language.startswith("en")
 
 
 def end_with_parent() -> None:

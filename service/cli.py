@@ -1,0 +1,205 @@
+"""The `chunshui` command. Exit codes: 0 done, 1 refused or figures that disagree, 2 wrong use or settings."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from service import __version__
+from service.config import Config, ConfigError
+from service.language import words
+from service.supervisor import HERE, InstallationError, installed
+
+MEMBERS = click.IntRange(1, 150_000)
+DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=HERE / ".chunshui",
+    show_default=".chunshui",
+    help=words("数据目录，跨次运行保留。", "Data folder, kept between runs."),
+)
+LAN = click.option("--lan", is_flag=True, help=words("向局域网开放。", "Open it to the local network."))
+
+
+@click.group(help=words("春水：跨省主题党日的直播人数、签到与通知。", "Chunshui: themed days across provinces."))
+@click.version_option(__version__, prog_name="chunshui")
+def main() -> None:
+    """Every command; see `chunshui --help`."""
+
+
+@main.command(
+    help=words("在本机重演首场主题党日，带模拟成员。", "Re-enact the founding day here, with synthetic members.")
+)
+@click.option(
+    "--members", type=MEMBERS, default=3000, show_default=True, help=words("模拟成员数。", "Synthetic members.")
+)
+@click.option("--exit", "leave", is_flag=True, help=words("成员离开后自动结束。", "End after the members have left."))
+@click.option("--json", "as_json", is_flag=True, help=words("最后一行输出 JSON。", "Last line: the figures as JSON."))
+@LAN
+@DATA_DIR
+def demo(members: int, leave: bool, as_json: bool, lan: bool, data_dir: Path) -> None:
+    """The founding day, whole."""
+    from service.demo import Wishes, hold
+
+    console = Console(stderr=as_json)
+    wishes = Wishes(members=members, leave=leave, json=as_json, lan=lan, data_dir=data_dir)
+    with refusals():
+        agreed = hold(wishes, console)
+    sys.exit(0 if agreed else 1)
+
+
+@main.command(help=words("启动同样的进程，不带模拟成员。", "Start the same processes without synthetic members."))
+@LAN
+@DATA_DIR
+def up(lan: bool, data_dir: Path) -> None:
+    """An installation until Ctrl-C."""
+    host = "0.0.0.0" if lan else "127.0.0.1"
+    with refusals(), installed({"WEB_HOST": host, "GATEWAY_HOST": host}, data_dir=data_dir, say=click.echo) as running:
+        click.echo(
+            words("运行中，按 Ctrl-C 结束：", "running, Ctrl-C ends it: ")
+            + f"http://127.0.0.1:{running.config.web_port}/"
+        )
+        try:
+            while True:
+                running.keep_running(click.echo)
+                time.sleep(1)
+        except KeyboardInterrupt:
+            click.echo(words("正在停止 …", "stopping …"))
+
+
+@main.command(help=words("网页与 REST 进程（生产用，环境变量配置）。", "The web process, set by the environment."))
+def web() -> None:
+    """gunicorn with deploy/gunicorn/web.py."""
+    become_gunicorn("web")
+
+
+@main.command(help=words("成员连接网关进程（生产用）。", "The gateway of the members' connections."))
+def gateway() -> None:
+    """gunicorn with deploy/gunicorn/gateway.py."""
+    become_gunicorn("gateway")
+
+
+@main.command(
+    help=words("后台任务进程：清理、投递、曲线（生产用）。", "Background tasks: reaping, deliveries, curves.")
+)
+def worker() -> None:
+    """The loop of periodic tasks; any number of copies may run."""
+    from service.app import create_core, worker_tasks
+    from service.logs import configure
+    from service.working import run
+
+    config = settings()
+    configure(config.log_level, "worker")
+    run(create_core(config), worker_tasks(config))
+
+
+@main.command(help=words("对运行中的系统演练。", "Rehearse against a running installation."))
+@click.option("--members", type=MEMBERS, required=True, help=words("模拟成员数。", "Synthetic members."))
+@click.option("--url", required=True, help=words("网页进程的地址。", "Address of the web process."))
+@click.option("--json", "as_json", is_flag=True, help=words("最后一行输出 JSON。", "Last line: the figures as JSON."))
+def rehearse(members: int, url: str, as_json: bool) -> None:
+    """Synthetic members through the real path; needs the installation's settings in the environment."""
+    from service.demo import rehearse_against
+
+    agreed = rehearse_against(settings(), url.rstrip("/"), members=members, as_json=as_json)
+    sys.exit(0 if agreed else 1)
+
+
+@main.group(help=words("组织者账号。", "Organisers' accounts."))
+def organiser() -> None:
+    """Accounts of people who hold days."""
+
+
+@organiser.command(
+    "add", help=words("新增组织者；密码从标准输入读取或提示。", "Add an organiser; the password is asked for.")
+)
+@click.argument("login")
+@click.option("--name", required=True, help=words("姓名。", "Name."))
+@click.option("--organisation", type=int, required=True, help=words("所属组织编号。", "Number of the organisation."))
+@click.password_option(prompt=words("密码", "Password"))
+def add_organiser(login: str, name: str, organisation: int, password: str) -> None:
+    """One new account; refused if the login is taken or the organisation unknown."""
+    from service.app import create_core
+    from service.errors import ServiceError
+    from service.extensions import db
+    from service.org import access
+
+    with create_core(settings()).app_context():
+        try:
+            access.add_organiser(login, name=name, password=password, organisation_id=organisation)
+            db.session.commit()
+        except ServiceError as error:
+            raise click.ClickException(error.code) from None
+
+
+@main.group(help=words("数据库。", "The database."))
+def db() -> None:
+    """Schema changes."""
+
+
+@db.command(help=words("把表结构升级到最新。", "Bring the schema up to date."))
+def upgrade() -> None:
+    """Run the migrations that have not run yet."""
+    from flask_migrate import upgrade as migrate_up
+
+    from service.app import create_core
+
+    with create_core(settings()).app_context():
+        migrate_up(directory=str(HERE / "service" / "migrations"))
+
+
+@main.group("import", help=words("导入数据。", "Import data."))
+def import_() -> None:
+    """Files into tables."""
+
+
+@import_.command(help=words("导入行政区划 CSV。", "Import administrative divisions from CSV."))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def divisions(file: Path) -> None:
+    """May be repeated; rows that are there are brought up to date."""
+    from service.app import create_core
+    from service.org.divisions import DivisionsError, import_divisions
+
+    with create_core(settings()).app_context():
+        try:
+            count = import_divisions(file)
+        except DivisionsError as error:
+            raise click.ClickException(str(error)) from None
+    click.echo(words(f"已导入 {count} 行", f"imported {count} rows"))
+
+
+def settings() -> Config:
+    """The settings of the environment; wrong ones end the command with code 2."""
+    try:
+        return Config.from_env()
+    except ConfigError as error:
+        click.echo(words(f"设置有误：{error}", f"wrong settings: {error}"), err=True)
+        sys.exit(2)
+
+
+def become_gunicorn(process: str) -> None:
+    """Turn this process into gunicorn with the settings file of `process`."""
+    settings()
+    arguments = [sys.executable, "-m", "gunicorn", "-c", str(HERE / "deploy" / "gunicorn" / f"{process}.py")]
+    os.chdir(HERE)
+    os.execv(sys.executable, arguments)  # noqa: S606 - no shell is wanted
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what an installation refuses into one line and exit code 1, and SIGTERM into an orderly end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    except InstallationError as error:
+        raise click.ClickException(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""`chunshui demo`: the founding day on this machine, with synthetic members and a wall to watch it on."""
+
+import json
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import segno
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from service import clock, founding
+from service.app import create_core
+from service.config import Config
+from service.extensions import db
+from service.language import english, words
+from service.live.rehearsal import Plan, Progress, Result, run
+from service.reckoning import settle
+from service.supervisor import Installation, installed, kept_secret
+from service.watching import Watcher
+
+MEMBERS_PER_WORKER = 15_000
+LOGIN = "chengdu"
+BASIC = ("joined", "peak", "checked_in")
+PHASES = {
+    "arriving": "陆续进入", "inside": "全部在线", "plateau": "观看与签到", "staying": "观看中，按 Ctrl-C 结束",
+    "held": "观看结束", "leaving": "离开", "gone": "已全部离开",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the person at the terminal asked for."""
+
+    members: int
+    leave: bool
+    json: bool
+    lan: bool
+    data_dir: Path
+
+
+def hold(wishes: Wishes, console: Console) -> bool:
+    """Run the demo to its end; whether the figures of all sides agreed."""
+    console.print(words("启动 PostgreSQL、Valkey 与各进程 …", "starting PostgreSQL, Valkey and the processes …"))
+    with installed(settings(wishes), data_dir=wishes.data_dir, say=console.print, sandbox=True) as installation:
+        password = kept_secret(wishes.data_dir / "organiser_password")
+        with prepared(installation.config, password) as day:
+            tell(console, installation, wishes, day, password)
+            plan = plan_of(installation.config, local_url(installation), day, wishes.members, stay=not wishes.leave)
+            figures = watched(plan, day, password, console, lambda: installation.keep_running(console.print))
+    show(console, figures, as_json=wishes.json)
+    return bool(figures["agreed"])
+
+
+def rehearse_against(config: Config, url: str, *, members: int, as_json: bool) -> bool:
+    """Rehearse against the installation at `url` that uses `config`'s database; whether the figures agreed."""
+    console = Console(stderr=as_json)
+    password = secrets.token_urlsafe(24)
+    with prepared(config, password) as day:
+        figures = watched(plan_of(config, url, day, members, stay=False), day, password, console, lambda: None)
+    show(console, figures, as_json=as_json)
+    return bool(figures["agreed"])
+
+
+@contextmanager
+def prepared(config: Config, password: str) -> Iterator[founding.Enactment]:
+    """A fresh enactment with its organiser, within an application's context."""
+    with create_core(config).app_context():
+        day = founding.load(clock.now())
+        founding.enrol_organiser(LOGIN, password, day.root)
+        try:
+            yield day
+        finally:
+            db.session.remove()
+            db.engine.dispose()
+
+
+def watched(
+    plan: Plan, day: founding.Enactment, password: str, console: Console, beat: Callable[[], None]
+) -> dict[str, Any]:
+    """Rehearse `plan` before an organiser's eyes; the figures of all sides at the end."""
+    watcher = Watcher(plan.url, login=LOGIN, password=password)
+    watcher.watch(day.stream)
+    try:
+        result = rehearse(plan, watcher, console, beat)
+        return settle(day, result, watcher)
+    finally:
+        watcher.close()
+
+
+def settings(wishes: Wishes) -> dict[str, str]:
+    """The demo's own settings, over those of the environment."""
+    workers = max(os.cpu_count() or 1, -(-wishes.members // MEMBERS_PER_WORKER))
+    host = "0.0.0.0" if wishes.lan else "127.0.0.1"
+    return {
+        "DEMO": "true",
+        "WECHAT_APPID": "wx00000000000demo",
+        "WECHAT_SECRET": kept_secret(ready(wishes.data_dir) / "wechat_secret"),
+        "WEBHOOK_PRIVATE_ADDRESSES": "true",
+        "GATEWAY_WORKERS": str(workers),
+        "GATEWAY_HOST": host,
+        "WEB_HOST": host,
+    }
+
+
+def ready(folder: Path) -> Path:
+    """`folder`, made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def plan_of(config: Config, url: str, day: founding.Enactment, members: int, *, stay: bool) -> Plan:
+    """The founding day's plan for so many members, who are enrolled if they are not yet."""
+    crowd = founding.candidates(members, secret=config.secret_key, now=clock.now())
+    return Plan(
+        gateway_url=config.gateway_url or f"http://127.0.0.1:{config.gateway_port}",
+        url=url,
+        wechat_api_url=config.wechat_api_url,
+        stream=day.stream,
+        activity=day.activity,
+        members=tuple(crowd),
+        arrival_seconds=max(20.0, members / 150),
+        plateau_seconds=60.0 if stay else 20.0,
+        stay=stay,
+    )
+
+
+def tell(console: Console, installation: Installation, wishes: Wishes, day: founding.Enactment, password: str) -> None:
+    """Print the addresses, the log-in and the QR code of the phone page."""
+    url = public_url(installation, lan=wishes.lan)
+    phone = f"{url}/m/?activity={day.activity}"
+    console.print()
+    console.print(words(f"大屏    [bold]{url}/[/]", f"wall    [bold]{url}/[/]"))
+    console.print(words(f"登录    {LOGIN} / {password}", f"log in  {LOGIN} / {password}"))
+    console.print(words(f"手机页  [bold]{phone}[/]", f"phone   [bold]{phone}[/]"))
+    if not wishes.json:
+        segno.make(phone, error="l").terminal(out=console.file, compact=True)
+
+
+def rehearse(plan: Plan, watcher: Watcher, console: Console, beat: Callable[[], None]) -> Result:
+    """Run the members through the day and show how it goes; `beat` is called several times a second."""
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+
+        def report(progress: Progress) -> None:
+            beat()
+            live.update(panel(progress, watcher.figures))
+
+        return run(plan, report)
+
+
+def panel(progress: Progress, figures: dict[str, Any]) -> Table:
+    """Progress as the terminal shows it."""
+    table = Table(box=None, show_header=False)
+    tally = progress.tally
+    phase = progress.phase if english() else PHASES.get(progress.phase, progress.phase)
+    known = " · ".join(str(figures.get(name, "…")) for name in BASIC)
+    rows = [
+        (words("阶段", "phase"), f"{phase}  {progress.seconds:.0f} s"),
+        (words("成员自计：参与 · 在线", "members' own count: joined · online"), f"{tally.joined} · {tally.online}"),
+        (words("在线（组织方所见）", "online (as organisers see it)"), f"[bold green]{figures.get('online', '…')}[/]"),
+        (words("参与 · 峰值 · 签到", "joined · peak · checked in"), known),
+        (words("依据", "basis"), f"{figures.get('basis', '…')}  {figures.get('as_of', '')}"),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def show(console: Console, figures: dict[str, Any], *, as_json: bool) -> None:
+    """Print the final figures: a table, or one JSON object on the last line of standard output."""
+    if as_json:
+        sys.stdout.write(json.dumps(figures, ensure_ascii=False, default=str) + "\n")
+        return
+    table = Table(title=words("收尾数字", "final figures"))
+    for heading in (words("数字", "figure"), "PostgreSQL", words("组织方", "feed"), words("成员自计", "members"), ""):
+        table.add_column(heading)
+    for name, agrees in figures["agreement"].items():
+        sides = (figures.get(name), figures["feed"].get(name), figures["members"].get(name))
+        table.add_row(name, *("" if side is None else str(side) for side in sides), "✓" if agrees else "✗")
+    console.print(table)
+
+
+def local_url(installation: Installation) -> str:
+    """The web process as this machine reaches it."""
+    return f"http://127.0.0.1:{installation.config.web_port}"
+
+
+def public_url(installation: Installation, *, lan: bool) -> str:
+    """The web process as a phone in the same network reaches it, if it may."""
+    return f"http://{own_address() if lan else '127.0.0.1'}:{installation.config.web_port}"
+
+
+def own_address() -> str:
+    """This machine's address in the local network; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])

@@ -1,0 +1,175 @@
+"""The founding day as data: who held it, where its members are, and its re-enactment today.
+
+On 2023-09-20 five cities of Sichuan held the themed day 学习新思想、建功新时代 in Tibet; more than 150,000 migrant
+members followed it online (中国组织人事报, 2024-04-10). Loaded are the divisions, an organisation tree built on
+them, the day itself, and synthetic members whose home branches lie in the five cities and whose present places
+are spread over Tibet's seven prefectures. All of it may be loaded again: what is there is left as it is.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import cycle, islice
+
+from sqlalchemy import Select, func, insert, or_, select, text
+
+from service.activity.models import Activity, ActivityOrganiser, Sitting, Stream, StreamSource
+from service.extensions import db
+from service.live.rehearsal import Candidate
+from service.org.access import add_organiser
+from service.org.divisions import import_shipped
+from service.org.models import Division, Invitation, Member, Organisation, Organiser, within
+
+THEME = "学习新思想、建功新时代"
+HOMES = ("5101", "5103", "5114", "5109", "5113")  # 成都 自贡 眉山 遂宁 南充
+PRESENT = "54"
+HELD_AT = datetime(2023, 9, 20, 1, 0, tzinfo=UTC)
+LASTS = timedelta(hours=2)
+REHEARSAL_LASTS = timedelta(hours=12)
+CHANNELS = ("mini_program", "mini_program", "mini_program", "official_account", "android", "android", "ios", "h5")
+CHUNK = 10_000
+# A prime: neighbours in number are strangers in branch and place, and every branch gets its share.
+STRIDE = 7919
+
+
+@dataclass(frozen=True, slots=True)
+class Enactment:
+    """A re-enactment that members can join."""
+
+    activity: int
+    stream: int
+    root: str
+
+
+def load(now: datetime) -> Enactment:
+    """Divisions, tree and the day of 2023 if they are missing; and a new rehearsal that has just opened."""
+    import_shipped()
+    root = plant_tree()
+    if db.session.scalar(select(Activity.id).where(Activity.theme == THEME, ~Activity.rehearsal)) is None:
+        hold(HELD_AT, HELD_AT + LASTS, rehearsal=False)
+    stream = hold(now - timedelta(minutes=1), now + REHEARSAL_LASTS, rehearsal=True)
+    db.session.commit()
+    return Enactment(stream.sitting.activity_id, stream.id, root)
+
+
+def plant_tree() -> str:
+    """Province, five cities, their counties, a branch of migrant members for every township; the root's path."""
+    root = db.session.scalar(select(Organisation.path).where(Organisation.parent_id.is_(None)).limit(1))
+    if root is not None:
+        return root
+    found = {"51": _grow([(None, "", "四川省", "province", "51")])["51"]}
+    for level, depth, suffix in (
+        ("city", "prefecture", ""),
+        ("county", "county", ""),
+        ("branch", "township", "流动党员支部"),
+    ):
+        rows = db.session.execute(_homes(depth)).all()
+        found |= _grow([(*found[row.parent_code], row.name + suffix, level, row.code) for row in rows])
+    return found["51"][1]
+
+
+def _homes(level: str) -> Select[tuple[str, str, str | None]]:
+    wanted = or_(*(within(Division.path, f"51.{city}") for city in HOMES))
+    query = select(Division.code, Division.name, Division.parent_code).where(wanted, Division.level == level)
+    return query.where(Division.valid_to.is_(None)).order_by(Division.code)
+
+
+def _grow(rows: Sequence[tuple[int | None, str, str, str, str]]) -> dict[str, tuple[int, str]]:
+    """Insert organisations (parent's id and path, name, level, division); id and path of each by division."""
+    numbers = db.session.scalars(
+        text("SELECT nextval(pg_get_serial_sequence('organisations', 'id')) FROM generate_series(1, :n)"),
+        {"n": len(rows)},
+    ).all()
+    made, found = [], {}
+    for number, (parent, path, name, level, code) in zip(numbers, rows, strict=True):
+        own = f"{path}.{number}" if path else str(number)
+        found[code] = (number, own)
+        made.append(
+            {"id": number, "parent_id": parent, "path": own, "name": name, "level": level, "division_code": code}
+        )
+    db.session.execute(insert(Organisation), made)
+    return found
+
+
+def hold(starts_at: datetime, ends_at: datetime, *, rehearsal: bool) -> Stream:
+    """The day with its five organisers and one stream, in that window."""
+    cities = db.session.scalars(select(Organisation.id).where(Organisation.division_code.in_(HOMES))).all()
+    activity = Activity(kind="themed_day", theme=THEME, attendance="open", rehearsal=rehearsal, invitations=[])
+    activity.organisers = [
+        ActivityOrganiser(organisation_id=city, tier="lead", position=place) for place, city in enumerate(cities)
+    ]
+    sitting = Sitting(starts_at=starts_at, ends_at=ends_at, checkin_opens_at=starts_at, checkin_closes_at=ends_at)
+    stream = Stream(title="现场直播", opens_at=starts_at, closes_at=ends_at)
+    stream.sources = [StreamSource(kind="hls", url="https://live.example.org/founding-day.m3u8")]
+    activity.sittings, sitting.streams = [sitting], [stream]
+    db.session.add(activity)
+    db.session.flush()
+    return stream
+
+
+def enrol_organiser(login: str, password: str, root: str) -> None:
+    """The demo's organiser, who sees the whole tree; left alone if there already."""
+    if db.session.scalar(select(Organiser.id).where(Organiser.login == login)) is None:
+        organisation = db.session.scalars(select(Organisation).where(Organisation.path == root)).one()
+        add_organiser(login, name="演练组织者", password=password, organisation_id=organisation.id)
+        db.session.commit()
+
+
+def candidates(number: int, *, secret: str, now: datetime) -> list[Candidate]:
+    """`number` synthetic members with what each needs to log in; those who are missing are enrolled.
+
+    A member's invitation follows from the secret, so that it can be told again without being stored.
+    """
+    known = db.session.scalar(select(func.count()).select_from(Member).where(Member.name.like("演练 %"))) or 0
+    for start in range(known, number, CHUNK):
+        _enrol(range(start, min(start + CHUNK, number)), secret, now)
+    db.session.commit()
+    channels = islice(cycle(CHANNELS), number)
+    return [
+        Candidate(openid=openid(index), invitation=invitation(secret, index), channel=channel)
+        for index, channel in enumerate(channels)
+    ]
+
+
+def openid(index: int) -> str:
+    """The stand-in's name for synthetic member `index`."""
+    return f"rehearsal-{index:07d}"
+
+
+def invitation(secret: str, index: int) -> str:
+    """The one-time code of synthetic member `index`."""
+    return hmac.new(secret.encode(), f"invitation {index}".encode(), hashlib.sha256).hexdigest()[:24]
+
+
+def _enrol(indices: range, secret: str, now: datetime) -> None:
+    branches, places = _branches(), _places()
+    people = [
+        {
+            "name": f"演练 {index:07d}",
+            "organisation_id": branches[index * STRIDE % len(branches)],
+            "place_code": places[index * STRIDE % len(places)],
+        }
+        for index in indices
+    ]
+    numbers = db.session.scalars(insert(Member).returning(Member.id, sort_by_parameter_order=True), people).all()
+    codes = [
+        {
+            "code_hash": hashlib.sha256(invitation(secret, index).encode()).digest(),
+            "member_id": number,
+            "expires_at": now + timedelta(days=365),
+        }
+        for index, number in zip(indices, numbers, strict=True)
+    ]
+    db.session.execute(insert(Invitation), codes)
+
+
+def _branches() -> Sequence[int]:
+    return db.session.scalars(select(Organisation.id).where(Organisation.level == "branch")).all()
+
+
+def _places() -> Sequence[str]:
+    """The counties of Tibet's seven prefectures."""
+    tibet = select(Division.code).where(within(Division.path, PRESENT), Division.level == "county")
+    return db.session.scalars(tibet.where(Division.valid_to.is_(None)).order_by(Division.code)).all()
