@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from service import errors, valkey
 from service.auth import public
 from service.config import Config
+from service.deadline import Deadline
 from service.extensions import db, migrate, socketio
 
 MAX_BODY_BYTES = 64 * 1024
@@ -33,6 +34,7 @@ def create_app(config: Config | None = None) -> APIFlask:
     register_rooms(app)
     register_health(app)
     app.after_request(secure)
+    app.wsgi_app = Deadline(app, app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 

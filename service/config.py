@@ -68,7 +68,7 @@ class Config:
     wechat_api_url: str = setting(PRODUCTION_WECHAT, "Base address of WeChat's server API.")
     wechat_appid: str = setting("", "The mini-program's appid.")
     wechat_secret: str = setting("", "The mini-program's secret.")
-    wechat_timeout_seconds: float = setting(5.0, "Patience with WeChat.")
+    wechat_timeout_seconds: float = setting(3.0, "Patience with WeChat.")
 
     webhook_private_addresses: bool = setting(False, "Whether webhooks may go to private addresses (tests, demo).")
     webhook_timeout_seconds: float = setting(15.0, "Patience with a webhook's receiver.")

@@ -1,0 +1,42 @@
+"""A limit on each request's time, so that a frozen database costs an answer, not a greenlet for ever."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import gevent
+from flask import Flask
+
+from service.errors import ServiceError, respond
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+SECONDS = 4.5
+SOCKETS = "/socket.io"
+
+
+class Deadline:
+    """WSGI middleware: a request that takes longer than SECONDS is answered with 503 database_unavailable.
+
+    gevent's Timeout is no Exception, and SQLAlchemy takes it for what it is: the connection in use is thrown away
+    instead of being asked, in vain, to roll back. Sockets live longer and are left alone.
+    """
+
+    def __init__(self, app: Flask, wrapped: "WSGIApplication") -> None:
+        self._app = app
+        self._wrapped = wrapped
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith(SOCKETS):
+            return self._wrapped(environ, start_response)
+        limit = gevent.Timeout(SECONDS)
+        try:
+            with limit:
+                return self._wrapped(environ, start_response)
+        except gevent.Timeout as timeout:
+            if timeout is not limit:
+                raise
+            self._app.logger.warning("request given up after %s s", SECONDS)
+            with self._app.request_context(environ):
+                answer = respond(ServiceError("database_unavailable", retry_after=2))
+            return answer(environ, start_response)
