@@ -20,6 +20,7 @@ from service.live.scripts import AsyncCall, Timing, counting_keys
 LIMIT = 500
 RESTARTS = 3
 
+Basis = Literal["exact", "degraded"]
 Status = Literal["applied", "repeated", "ignored", "restart"]
 
 
@@ -79,7 +80,7 @@ class Reply:
     in_doubt: int
 
     @property
-    def basis(self) -> Literal["exact", "degraded"]:
+    def basis(self) -> Basis:
         return "degraded" if self.reason else "exact"
 
     @classmethod

@@ -10,10 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import redis
+
 from service.config import Config
 
 FOLDER = Path(__file__).with_name("lua")
-SHARED = ("state", "leases", "dead", "sizes", "behind", "members", "joined")
+SHARED = ("state", "leases", "dead", "sizes", "behind", "members", "joined", "checked_in")
+READING = ("snapshot",)
 NODES = ("organisations", "places", "channels", "sources")
 
 
@@ -55,5 +58,12 @@ def source(name: str) -> str:
 
     The first line makes Valkey refuse a script before its first write when memory is short, instead of half way.
     """
+    head = "#!lua flags=no-writes" if name in READING else "#!lua"
     shared = (FOLDER / "counting.lua").read_text()
-    return f"#!lua\n{shared}\n{(FOLDER / f'{name}.lua').read_text()}"
+    return f"{head}\n{shared}\n{(FOLDER / f'{name}.lua').read_text()}"
+
+
+def call(client: redis.Redis, name: str, stream: int, *arguments: str | int, boot: str = "", now: int = 0) -> Any:
+    """Run one script on the keys of `stream`; `now` 0 means Valkey's own clock."""
+    script = client.register_script(source(name))
+    return script(keys=counting_keys(stream, boot), args=[now, *arguments])

@@ -1,18 +1,20 @@
 -- Put in front of every script that changes who is counted. One stream, one slot, the same keys in the same order:
--- KEYS[1] state         hash    epoch, born, rebuilding, version, connections, joined, checked_in, peak, peak_at, …
+-- KEYS[1] state         hash    epoch, born (ms), rebuilding (0 or 1), version (grows with every change), connections,
+--                               joined, checked_in, peak, peak_at, ticked (last tick), patient_until
 -- KEYS[2] leases        zset    boot id -> when it was last heard (ms)
 -- KEYS[3] dead          zset    boot id -> when it was declared dead (ms); never revived
 -- KEYS[4] sizes         hash    boot id -> how many members it holds
 -- KEYS[5] behind        hash    boot id -> how many members it still has to push after a restart
 -- KEYS[6] members       hash    member -> "<boots that hold it>;<attribution of its first join>"
 -- KEYS[7] joined        bitmap  members that ever joined
--- KEYS[8] organisations, KEYS[9] places, KEYS[10] channels, KEYS[11] sources    hash    node -> members online
--- KEYS[12] boot         hash    sequence, connections and last answer of one boot id
--- KEYS[13] held         set     members that this boot id holds
+-- KEYS[8] checked_in    bitmap  members that checked in to the stream's sitting
+-- KEYS[9] organisations, KEYS[10] places, KEYS[11] channels, KEYS[12] sources    hash    node -> members online
+-- KEYS[13] boot         hash    sequence, connections and last answer of one boot id (flush and reap only)
+-- KEYS[14] held         set     members that this boot id holds (flush and reap only)
 -- An attribution is "<organisation path>;<place path>;<channel>;<source>", paths dot-separated from the root.
 -- ARGV[1] now (ms), or 0: Valkey's own clock. Only tests pass another.
-local STATE, LEASES, DEAD, SIZES, BEHIND, MEMBERS, JOINED = unpack(KEYS, 1, 7)
-local ORGANISATIONS, PLACES, CHANNELS, SOURCES, BOOT, HELD = unpack(KEYS, 8, 13)
+local STATE, LEASES, DEAD, SIZES, BEHIND, MEMBERS, JOINED, CHECKED_IN = unpack(KEYS, 1, 8)
+local ORGANISATIONS, PLACES, CHANNELS, SOURCES, BOOT, HELD = unpack(KEYS, 9, 14)
 
 local function clock()
   if ARGV[1] ~= "0" then return tonumber(ARGV[1]) end
@@ -41,6 +43,30 @@ local function in_doubt(now, stale_ms)
   if behind or redis.call("HGET", STATE, "rebuilding") == "1" then reason = "rebuilding"
   elseif #stale > 0 then reason = "lease" end
   return reason, doubt
+end
+
+local function changed()
+  redis.call("HINCRBY", STATE, "version", 1)
+end
+
+-- Set the bits of `members` and let the counter `field` follow: noting twice counts once.
+local function note(bitmap, field, members)
+  if #members == 0 then return 0 end
+  local bits = {}
+  for _, member in ipairs(members) do
+    local n = #bits
+    bits[n + 1], bits[n + 2], bits[n + 3], bits[n + 4] = "SET", "u1", member, 1
+  end
+  local fresh = 0
+  for _, before in ipairs(redis.call("BITFIELD", bitmap, unpack(bits))) do fresh = fresh + 1 - before end
+  if fresh > 0 then redis.call("HINCRBY", STATE, field, fresh) end
+  return fresh
+end
+
+local function raise_peak(peak, at)
+  if peak > tonumber(redis.call("HGET", STATE, "peak") or 0) then
+    redis.call("HSET", STATE, "peak", peak, "peak_at", at)
+  end
 end
 
 local function add(sums, node, change)

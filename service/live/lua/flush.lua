@@ -40,18 +40,6 @@ local function picked(first, last, key, wanted)
   return members
 end
 
-local function note_joined(members)
-  if #members == 0 then return end
-  local bits = {}
-  for _, member in ipairs(members) do
-    local n = #bits
-    bits[n + 1], bits[n + 2], bits[n + 3], bits[n + 4] = "SET", "u1", member, 1
-  end
-  local fresh = 0
-  for _, before in ipairs(redis.call("BITFIELD", JOINED, unpack(bits))) do fresh = fresh + 1 - before end
-  if fresh > 0 then redis.call("HINCRBY", STATE, "joined", fresh) end
-end
-
 local function join(indices)
   if #indices == 0 then return end
   local members, stored = {}, {}
@@ -69,14 +57,7 @@ local function join(indices)
   end
   redis.call("HSET", MEMBERS, unpack(stored))
   redis.call("SADD", HELD, unpack(members))
-  note_joined(members)
-end
-
-local function raise_peak()
-  local online = redis.call("HLEN", MEMBERS)
-  if online > tonumber(redis.call("HGET", STATE, "peak") or 0) then
-    redis.call("HSET", STATE, "peak", online, "peak_at", now)
-  end
+  note(JOINED, "joined", members)
 end
 
 local function renew()
@@ -110,10 +91,10 @@ local joined = picked(JOINS, JOINS + ARGV[11] - 1, HELD, 0)
 join(joined)
 local passed = {}
 for i = PASSED, PASSED + ARGV[12] - 1 do passed[#passed + 1] = ARGV[i] end
-note_joined(passed)
+note(JOINED, "joined", passed)
 count(moved)
-raise_peak()
-if renew() or #left + #joined + #passed > 0 then redis.call("HINCRBY", STATE, "version", 1) end
+raise_peak(redis.call("HLEN", MEMBERS), now)
+if renew() or #left + #joined + #passed > 0 then changed() end
 local result = answer("applied")
 if ARGV[9] == "1" and redis.call("SCARD", HELD) == 0 then
   bury(boot, now)
