@@ -1,0 +1,99 @@
+"""Who is at the door: the deny list of members' tokens, and the organiser behind a cookie.
+
+Registers with the application what `service.auth` asks for: `deny_list` and `organiser`.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from flask import Flask, current_app, g, request
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from service.auth import DenyList, bearer
+from service.clock import now as read_clock
+from service.config import Config
+from service.errors import ServiceError
+from service.extensions import db
+from service.org import wechat
+from service.org.login import load_deny_list
+from service.org.organisers import Organiser, of_cookie
+
+COOKIE = "chunshui_organiser"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+log = logging.getLogger(__name__)
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class DenyListCache:
+    """The deny list, at most `seconds` old while PostgreSQL answers; the last known one while it does not."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.current = DenyList()
+        self.due = 0.0
+
+    def __call__(self) -> DenyList:
+        if time.monotonic() >= self.due:
+            # Set before the query: the other requests of this moment go on with the list as it is.
+            self.due = time.monotonic() + self.seconds
+            try:
+                self.current = load_deny_list()
+            except (DBAPIError, PoolTimeout):
+                db.session.rollback()
+                log.warning("the deny list could not be refreshed; the last known one stays")
+        return self.current
+
+    def expire(self) -> None:
+        """Load again at the next question; called after a revocation in this process."""
+        self.due = 0.0
+
+
+def init_app(app: Flask) -> None:
+    """Give `app` its deny list, its organisers' door and its client of WeChat."""
+    config: Config = app.config["CHUNSHUI"]
+    app.extensions["deny_list"] = DenyListCache(config.deny_refresh_seconds)
+    app.extensions["organiser"] = organiser_of_request
+    app.extensions["wechat"] = wechat.connect(config)
+
+
+def organiser_of_request() -> Organiser:
+    """The organiser of the current request; ServiceError if there is none or another site sent it."""
+    if request.method not in SAFE_METHODS:
+        refuse_other_sites()
+    return of_cookie(request.cookies.get(COOKIE), read_clock())
+
+
+def refuse_other_sites() -> None:
+    """ServiceError unless the request comes from our own pages or from no browser.
+
+    Browsers of today say so in Sec-Fetch-Site, older ones in Origin; a form cannot send application/json.
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    config: Config = current_app.config["CHUNSHUI"]
+    ours = {request.host, urlsplit(config.web_url).netloc}
+    if site is not None and site != "same-origin":
+        raise ServiceError("forbidden")
+    if site is None and origin is not None and urlsplit(origin).netloc not in ours:
+        raise ServiceError("forbidden")
+    if request.method != "DELETE" and request.mimetype != "application/json":
+        raise ServiceError("unsupported_media_type")
+
+
+def member_or_organiser(view: View) -> View:
+    """Let `view` run for either: a bearer token gives `g.actor`, else the cookie `g.organiser`; the other is None."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        by_token = "Authorization" in request.headers
+        g.actor = bearer() if by_token else None
+        g.organiser = None if by_token else organiser_of_request()
+        return view(*args, **kwargs)
+
+    guarded.authentication = "member or organiser"  # type: ignore[attr-defined]
+    return guarded  # type: ignore[return-value]
