@@ -23,6 +23,7 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "endpoint_refused": (422, "该地址不能用作接收地址", "This address cannot receive webhooks"),
     "event_unknown": (404, "未知事件", "Unknown event"),
     "forbidden": (403, "无权进行此操作", "Not permitted"),
+    "headers_too_large": (431, "请求头过大", "Request headers too large"),
     "internal": (500, "服务内部错误", "Internal error"),
     "invitation_invalid": (403, "邀请码无效、已使用或已过期", "Invitation invalid, used or expired"),
     "login_failed": (401, "账号或密码不正确", "Login or password wrong"),
@@ -46,8 +47,12 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "token_invalid": (401, "登录凭证无效", "Token invalid"),
     "token_missing": (401, "请先登录", "Log in first"),
     "too_many_requests": (429, "请求过于频繁，请稍后再试", "Too many requests, try again later"),
+    "transport_unsupported": (400, "仅支持 Engine.IO 4 的 WebSocket 传输", "Only Engine.IO 4 over WebSocket is served"),
     "unsupported_media_type": (415, "请使用 application/json", "Use application/json"),
+    "upgrade_required": (426, "此地址仅提供 WebSocket 连接", "This address speaks WebSocket only"),
     "validation": (422, "提交的内容有误", "The content is not valid"),
+    "websocket_invalid": (400, "WebSocket 握手有误", "Malformed WebSocket handshake"),
+    "websocket_version": (426, "仅支持 WebSocket 第 13 版", "Only WebSocket version 13 is served"),
     "wechat_unavailable": (503, "微信服务暂不可用，请稍后再试", "WeChat is unavailable, try again shortly"),
 }
 

@@ -129,13 +129,13 @@ class Wire:
         end = data.find(b"\r\n\r\n", 0, upgrade.HEAD_LIMIT)
         if end < 0:
             if len(data) >= upgrade.HEAD_LIMIT:
-                self._decline(None, "request_too_large")
+                self._decline(None, "headers_too_large")
             else:
                 self._unfinished = _Unfinished(data, None)
             return
         self._unfinished = None
         request = upgrade.read_request(data[: end + 4])
-        code = "request_malformed" if request is None else upgrade.refusal(request)
+        code = "bad_request" if request is None else upgrade.refusal(request)
         if request is None or code is not None:
             self._decline(request, code or "")
             return

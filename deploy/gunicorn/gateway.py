@@ -1,0 +1,38 @@
+"""gunicorn's settings for the members' gateway: `chunshui gateway` runs exactly this file."""
+
+import gc
+from typing import Any
+
+from service.config import Config
+
+_config = Config.from_env()
+
+wsgi_app = "service.live.worker:application"
+worker_class = "service.live.worker.GatewayWorker"
+bind = f"{_config.gateway_host}:{_config.gateway_port}"
+workers = _config.gateway_workers
+proc_name = "chunshui-gateway"
+
+# Each worker has its own listener: the kernel spreads connections evenly, a shared listener does not.
+# With it, reload by HUP; USR2 does not work.
+reuse_port = True
+backlog = 4096
+
+# Imported once, before the fork; frozen so that collections in the workers leave those pages shared.
+preload_app = True
+
+# Workers notify every second; a drain must end before the arbiter's patience does.
+timeout = 30
+graceful_timeout = 30
+
+# The control socket's path is shared by all gunicorns of a user.
+control_socket_disable = True
+
+accesslog = None
+loglevel = _config.log_level
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Leave nothing for a worker to collect."""
+    gc.collect()
+    gc.freeze()

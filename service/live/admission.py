@@ -1,0 +1,75 @@
+"""Who may join which stream, from memory: streams' policies and the deny list, replaced as a whole at each refresh.
+
+Promises: no database on the way of a join; what cannot be refreshed stays as it was (a frozen database shuts nobody
+out), and `stale` says for how long.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.auth import DenyList
+from service.live.clerk import Link
+
+FORGET_DAYS = 30
+
+_POLICIES = """
+SELECT s.id, s.grace_seconds, extract(epoch FROM s.opens_at)::float8, extract(epoch FROM s.closes_at)::float8,
+       a.attendance,
+       ARRAY(SELECT o.path FROM activity_invitations i JOIN organisations o ON o.id = i.organisation_id
+             WHERE i.activity_id = a.id)
+FROM streams s JOIN sittings t ON t.id = s.sitting_id JOIN activities a ON a.id = t.activity_id
+WHERE s.closes_at > now() - make_interval(days => %s)
+"""
+_DENIALS = "SELECT session_id FROM denials WHERE expires_at > now()"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What decides a join to one stream; times in Unix seconds of the database's clock."""
+
+    grace: int
+    opens: float
+    closes: float
+    rostered: bool
+    invited: tuple[str, ...]
+
+    def invites(self, organisation: str) -> bool:
+        """Whether a member of the organisation at this path may come: `open` is for everybody."""
+        if not self.rostered or not self.invited:
+            return True
+        return any(organisation == path or organisation.startswith(f"{path}.") for path in self.invited)
+
+    def refusal(self, organisation: str, now: float) -> str | None:
+        """The code of the refusal, or None."""
+        if now < self.opens:
+            return "stream_not_open"
+        if now >= self.closes:
+            return "stream_closed"
+        return None if self.invites(organisation) else "not_invited"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All policies and denials as of one refresh."""
+
+    policies: Mapping[int, Policy]
+    denials: DenyList
+
+
+NOTHING = Rules({}, DenyList())
+
+
+def load(connection: Link) -> Rules:
+    """Read the rules; runs in the clerk's thread."""
+    policies = connection.execute(_POLICIES, (FORGET_DAYS,)).fetchall()
+    denials = connection.execute(_DENIALS).fetchall()
+    return Rules(read_policies(policies), DenyList(session for (session,) in denials))
+
+
+def read_policies(rows: Iterable[tuple[Any, ...]]) -> dict[int, Policy]:
+    """Policies by stream from rows of the query."""
+    return {
+        stream: Policy(grace, opens, closes, attendance == "rostered", tuple(invited))
+        for stream, grace, opens, closes, attendance, invited in rows
+    }

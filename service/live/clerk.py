@@ -1,0 +1,74 @@
+"""The one thread of a gateway worker that talks to PostgreSQL, one job at a time.
+
+Promises: the loop never waits for the database; every job's `done` is called in the loop, with None when the database
+could not do it. A frozen server blocks this thread only, which nobody ever joins.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import psycopg
+import structlog
+
+Answer = TypeVar("Answer")
+Link = psycopg.Connection[tuple[Any, ...]]
+Job = Callable[[Link], Answer]
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = "-c statement_timeout=4000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=15000"
+
+
+class Clerk:
+    """Runs jobs on one connection, which it opens again when it is lost."""
+
+    def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._url = url
+        self._loop = loop
+        self._jobs: SimpleQueue[tuple[Job[Any], Callable[[Any], None]]] = SimpleQueue()
+        self._connection: Link | None = None
+        self._failing = False
+        # A daemon: a frozen database must not keep the process from ending.
+        threading.Thread(target=self._run, name="clerk", daemon=True).start()
+
+    def submit(self, job: Job[Answer], done: Callable[[Answer | None], None]) -> None:
+        """Queue `job`; `done` gets its answer in the loop."""
+        self._jobs.put((job, done))
+
+    def _run(self) -> None:
+        while True:
+            job, done = self._jobs.get()
+            answer = self._try(job)
+            try:
+                self._loop.call_soon_threadsafe(done, answer)
+            except RuntimeError:  # the loop is closed: the process is ending
+                return
+
+    def _try(self, job: Job[Answer]) -> Answer | None:
+        try:
+            answer = job(self._connected())
+        except (psycopg.Error, OSError) as error:
+            self._failed(error)
+            return None
+        if self._failing:
+            self._failing = False
+            log.warning("database is back")
+        return answer
+
+    def _connected(self) -> Link:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self._url, autocommit=True, connect_timeout=2, options=_PATIENCE, tcp_user_timeout=3000
+            )
+        return self._connection
+
+    def _failed(self, error: Exception) -> None:
+        if not self._failing:
+            self._failing = True
+            log.warning("database unavailable", error=type(error).__name__)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

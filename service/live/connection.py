@@ -1,0 +1,213 @@
+"""One member's connection: the protocol on a transport, its deadlines, and its presence in at most one stream.
+
+Promises: no task, timer or queue of its own; one entry on the worker's wheel at any time; a few hundred bytes. A member
+that is lost (not gone on purpose) stays in the count for the stream's grace, held by this object alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
+
+from service.live import packets, websocket
+from service.live.presence import Attribution
+from service.live.protocol import CLOSED, CLOSING, CONNECTED, Wire
+from service.live.stays import Row
+from service.live.upgrade import Request
+
+if TYPE_CHECKING:
+    from service.live.audience import Audience
+    from service.live.gateway import Gateway
+
+# What a connection is due for.
+HANDSHAKE: Final = 0  # has to connect
+PING: Final = 1  # is to be pinged
+PONG: Final = 2  # has to answer
+ANSWERED: Final = 3  # has answered before it had to
+LINGER: Final = 4  # was closed; the peer has to hang up
+GRACE: Final = 5  # is lost; leaves the count unless it comes back
+OVER: Final = 6
+
+_ANONYMOUS = Attribution("", "", "", "")
+
+
+class Connection(Wire, asyncio.Protocol):
+    """A client of the gateway."""
+
+    __slots__ = (
+        "attribution",
+        "audience",
+        "due",
+        "gateway",
+        "heard",
+        "joined_at",
+        "member",
+        "number",
+        "phase",
+        "sequence",
+        "session",
+        "stay_written",
+        "transport",
+    )
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__()
+        self.gateway = gateway
+        self.transport: asyncio.Transport | None = None
+        self.number = gateway.next_number()
+        self.phase = HANDSHAKE
+        self.due = self.heard = 0
+        self.member = self.session = self.sequence = 0
+        self.attribution = _ANONYMOUS
+        self.audience: Audience | None = None
+        self.joined_at = 0.0
+        self.stay_written = True
+
+    # The transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.gateway.arrived(self)
+        self.wait(HANDSHAKE, self.gateway.ticks.handshake)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.state = CLOSED
+        self.gateway.departed(self)
+        self._lose(self.gateway.now())
+
+    def pause_writing(self) -> None:
+        """The peer does not read: what it was to be sent exceeds the bound."""
+        self.gateway.counters.slow += 1
+        self.abort()
+
+    def abort(self) -> None:
+        """End at once, whatever was still to be sent."""
+        self.state = CLOSED
+        if self.transport is not None:
+            self.transport.abort()
+
+    # Deadlines.
+
+    def wait(self, phase: int, ticks: int) -> None:
+        """Be due for `phase` after `ticks`; replaces what it was due for."""
+        self.phase = phase
+        self.due = self.gateway.wheel.add(self, ticks)
+
+    def fall_due(self) -> None:
+        """The wheel's tick has come."""
+        phase, ticks = self.phase, self.gateway.ticks
+        if phase == PING:
+            self.write(packets.PING_FRAME)
+            self.wait(PONG, ticks.pong)
+        elif phase == ANSWERED:
+            self.wait(PING, ticks.pause)
+        elif phase == GRACE:
+            self._leave_count()
+        elif phase == HANDSHAKE:
+            self.close(websocket.POLICY, "connect in time")
+        elif phase == PONG:
+            # Seen by nobody since `heard`: that is when the stay ended, while grace starts only now.
+            self._end_stay(self.gateway.time_of(self.heard))
+            self.abort()
+        elif phase == LINGER:
+            self.abort()
+
+    # Hooks of the protocol.
+
+    def message_limit(self) -> int:
+        return self.gateway.config.max_message_bytes
+
+    def write(self, data: bytes) -> None:
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def finish(self) -> None:
+        self.wait(LINGER, self.gateway.ticks.linger)
+
+    def hang_up(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+    def greeting(self) -> bytes:
+        return self.gateway.greeting(self.number)
+
+    def answer(self, request: Request | None, code: str) -> bytes:
+        return self.gateway.answer(request, code)
+
+    def connecting(self, auth: dict[str, object]) -> None:
+        self.gateway.connect(self, auth)
+
+    def admit(self, *, member: int, session: int, attribution: Attribution) -> None:
+        """The token is good: this is `member`."""
+        self.member, self.session, self.attribution = member, session, attribution
+        self.heard = self.gateway.wheel.now
+        self.wait(PING, self.gateway.ticks.ping)
+        self.accept(self.gateway.sid(self.number))
+
+    def disconnecting(self) -> None:
+        self.leave()
+        if self.state < CLOSING:
+            self.wait(HANDSHAKE, self.gateway.ticks.handshake)
+
+    def event(self, name: str, arguments: list[object], ack: str) -> None:
+        self.heard = self.gateway.wheel.now
+        self.gateway.event(self, name, arguments, ack)
+
+    def alive(self) -> None:
+        self.heard = self.gateway.wheel.now
+        if self.phase == PONG:
+            self.phase = ANSWERED
+
+    # Presence.
+
+    def join(self, audience: Audience) -> None:
+        """Be in `audience` from now on."""
+        self.audience = audience
+        self.joined_at = self.gateway.now()
+        self.sequence += 1
+        audience.enter(self)
+        self.gateway.stays.open(self)
+
+    def leave(self) -> None:
+        """Leave the stream on purpose, at once; quiet when in none."""
+        self._end_stay(self.gateway.now())
+        self._leave_count()
+
+    def stay(self) -> Row | None:
+        """The stay that lasts now."""
+        audience = self.audience
+        if audience is None or not self.joined_at:
+            return None
+        return self._row(audience, None)
+
+    def _row(self, audience: Audience, gone: float | None) -> Row:
+        organisation, place, channel, source = self.attribution
+        return Row(
+            self.number, self.sequence, audience.stream, self.member, organisation, place, channel, source,
+            self.joined_at, gone,
+        )  # fmt: skip
+
+    def _end_stay(self, at: float) -> None:
+        """The stay ends, once; the connection no longer counts, the member still may."""
+        audience = self.audience
+        if audience is not None and self.joined_at:
+            self.gateway.stays.close(self._row(audience, max(at, self.joined_at)))
+            self.joined_at = 0.0
+            audience.exit(self)
+
+    def _lose(self, at: float) -> None:
+        self._end_stay(at)
+        if self.audience is None:
+            self.phase = OVER
+        else:
+            self.wait(GRACE, self.gateway.grace_ticks(self.audience.stream))
+
+    def _leave_count(self) -> None:
+        audience, self.audience = self.audience, None
+        if audience is not None:
+            audience.leave(self)
+
+    def is_in(self, audience: Audience) -> bool:
+        """Whether it is connected and in `audience`."""
+        return self.audience is audience and self.state == CONNECTED

@@ -1,0 +1,342 @@
+"""One gateway worker: it accepts members, decides their joins from memory, and keeps everybody's time.
+
+Promises: the loop never waits for PostgreSQL or Valkey; a join stands without either; one tick every `flush_seconds`
+moves the wheel, the flushes, the pushes and the books. Everything here runs in the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import structlog
+
+from service import valkey
+from service.auth import Actor, read_access
+from service.clock import now as read_clock
+from service.config import Config
+from service.errors import ServiceError, problem
+from service.live import packets, scripts, upgrade, websocket
+from service.live.audience import Audience
+from service.live.books import Books
+from service.live.connection import Connection
+from service.live.presence import Attribution
+from service.live.protocol import CONNECTED
+from service.live.wheel import Wheel
+
+CHANNELS = frozenset({"mini_program", "official_account", "android", "ios", "h5"})
+SOURCES = frozenset({"hls", "channels", "external_h5", "tv"})
+
+LINGER_SECONDS = 2.0
+RULES_SECONDS = 2.0  # how long a join waits for the rules of a stream that is not known
+WAITING_LIMIT = 10_000
+CLOSE_SLICE = 200
+POLL_SECONDS = 0.02
+
+OK = b'{"ok":true}'
+
+log = structlog.get_logger(__name__)
+
+
+class Ticks(NamedTuple):
+    """The settings' seconds in ticks of the wheel."""
+
+    handshake: int
+    ping: int
+    pong: int
+    pause: int
+    linger: int
+
+    @classmethod
+    def of(cls, config: Config) -> Ticks:
+        """A ping every interval: the pong's time-out, and the pause that is left after it."""
+        pause = config.ping_interval_seconds - config.ping_timeout_seconds
+        seconds = (
+            config.handshake_seconds,
+            config.ping_interval_seconds,
+            config.ping_timeout_seconds,
+            pause,
+            LINGER_SECONDS,
+        )
+        return cls(*(max(round(value / config.flush_seconds), 1) for value in seconds))
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened since the start."""
+
+    accepted: int = 0
+    joined: int = 0
+    refused: int = 0
+    slow: int = 0
+
+
+class Waiting(NamedTuple):
+    """A join to a stream that the rules do not know yet."""
+
+    connection: Connection
+    stream: int
+    ack: str
+    until: float
+
+
+class Gateway:
+    """The state of one worker."""
+
+    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
+        self.config = config
+        self.loop = loop
+        self.now = loop.time
+        self.id = str(uuid.uuid4())
+        self.counters = Counters()
+        self.connections: set[Connection] = set()
+        self.audiences: dict[int, Audience] = {}
+        self.wheel: Wheel[Connection] = Wheel()
+        self.ticks = Ticks.of(config)
+        self.timing = scripts.Timing.of(config)
+        self._valkey = valkey.connect_async(config)
+        self.script = self._valkey.register_script(scripts.source("flush"))
+        # Connection ids: a random prefix per worker and a number. 80 + 48 bits, marked as a version 8 UUID.
+        digits = uuid.uuid4().hex
+        self._prefix = f"{digits[:12]}8{digits[12:15]}8{digits[15:18]}"
+        self._number = 0
+        self._waiting: list[Waiting] = []
+        self.books = Books(config, loop, gateway=self.id, prefix=self._prefix, refreshed=self._on_rules)
+        self.stays = self.books.stays
+        self._events: dict[str, Callable[[Connection, list[object], str], None]] = {
+            "join": self._join,
+            "leave": self._leave,
+        }
+        self._started = loop.time()
+        self._denied: frozenset[int] = frozenset()
+        self._tick_handle: asyncio.TimerHandle | None = None
+
+    # Life.
+
+    async def open(self, patience: float = 5.0) -> None:
+        """Read the rules and start to tick; without a database start all the same, after `patience`."""
+        self._tick()
+        if not await _until(lambda: self.books.loaded, patience):
+            log.error("started without deny list and streams")
+
+    def _tick(self) -> None:
+        now = self.now()
+        self._tick_handle = self.loop.call_later(self.config.flush_seconds, self._tick)
+        self._turn_wheel(now)
+        for audience in list(self.audiences.values()):
+            audience.tick(now)
+            if audience.over:
+                del self.audiences[audience.stream]
+        self._give_up_waiting(now)
+        self.books.tick(now)
+
+    def _turn_wheel(self, now: float) -> None:
+        """As many ticks as time has passed, also after the loop was held up."""
+        wheel = self.wheel
+        for _ in range(int((now - self._started) / self.config.flush_seconds) - wheel.now):
+            for connection in wheel.advance():
+                if connection.due == wheel.now:
+                    connection.fall_due()
+
+    async def close(self, seconds: float) -> None:
+        """Send everybody away to reconnect elsewhere, take them out of the count, write their stays."""
+        deadline = self.now() + seconds
+        for index, connection in enumerate(list(self.connections)):
+            connection.leave()
+            connection.close(websocket.RESTARTING, "restarting")
+            if index % CLOSE_SLICE == CLOSE_SLICE - 1:
+                await asyncio.sleep(0)
+        await _until(lambda: not self.connections, seconds / 2)
+        for connection in list(self.connections):
+            connection.abort()
+        if self._tick_handle is not None:
+            self._tick_handle.cancel()
+        leaving = [audience.finish() for audience in self.audiences.values()]
+        await asyncio.gather(*leaving, self.books.finish(deadline - self.now()), return_exceptions=True)
+        await self._valkey.aclose()
+
+    # Connections.
+
+    def next_number(self) -> int:
+        """A number for a new connection, never given twice."""
+        self._number += 1
+        return self._number
+
+    def sid(self, number: int) -> str:
+        """The session id of a connection: its UUID in hexadecimal."""
+        return f"{self._prefix}{number:012x}"
+
+    def arrived(self, connection: Connection) -> None:
+        """A transport is open."""
+        self.connections.add(connection)
+        self.counters.accepted += 1
+
+    def departed(self, connection: Connection) -> None:
+        """A transport is closed."""
+        self.connections.discard(connection)
+
+    def time_of(self, tick: int) -> float:
+        """The loop's time at `tick` of the wheel."""
+        return self._started + tick * self.config.flush_seconds
+
+    def grace_ticks(self, stream: int) -> int:
+        """How long a lost member of `stream` stays in its count."""
+        policy = self.books.rules.policies.get(stream)
+        return round((policy.grace if policy else 0) / self.config.flush_seconds)
+
+    # Requests.
+
+    def greeting(self, number: int) -> bytes:
+        """Engine.IO's open packet for a connection."""
+        config = self.config
+        return packets.open_frame(
+            self.sid(number),
+            interval=config.ping_interval_seconds,
+            timeout=config.ping_timeout_seconds,
+            limit=config.max_message_bytes,
+        )
+
+    def answer(self, request: upgrade.Request | None, code: str) -> bytes:
+        """The plain HTTP answer: health, or a problem document."""
+        if request is not None and request.path == "/healthz":
+            return upgrade.response(200, b'{"status":"ok"}')
+        wanted = request.headers.get("accept-language", "")[:2] if request is not None else ""
+        error = ServiceError(code)
+        body = packets.to_json(problem(error, wanted if wanted in ("zh", "en") else self.config.default_language))
+        extra = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"} if error.status == 426 else {}
+        return upgrade.response(error.status, body, kind="application/problem+json; charset=utf-8", extra=extra)
+
+    def connect(self, connection: Connection, auth: dict[str, object]) -> None:
+        """Let in whoever brings a good token."""
+        try:
+            actor = self._read_token(auth.get("token"))
+            attribution = _attribution(actor, auth)
+        except ServiceError as error:
+            self.counters.refused += 1
+            document = problem(error, self.config.default_language)
+            connection.refuse(document["title"], document)
+        else:
+            connection.admit(member=actor.member, session=actor.session, attribution=attribution)
+
+    def _read_token(self, token: object) -> Actor:
+        if not isinstance(token, str) or not token:
+            raise ServiceError("token_missing")
+        actor = read_access(self.config.secrets, token, read_clock())
+        if "member" not in actor.scopes:
+            raise ServiceError("forbidden")
+        if self.books.rules.denials.denies(actor):
+            raise ServiceError("token_denied")
+        return actor
+
+    # Events.
+
+    def event(self, connection: Connection, name: str, arguments: list[object], ack: str) -> None:
+        """Do what a connected client asks for."""
+        handle = self._events.get(name)
+        if handle is None:
+            self.refuse(connection, ack, "event_unknown")
+        else:
+            handle(connection, arguments, ack)
+
+    def refuse(self, connection: Connection, ack: str, code: str) -> None:
+        """Answer an event with a problem, if an answer is wanted."""
+        if ack:
+            document = problem(ServiceError(code), self.config.default_language)
+            connection.write(packets.ack_frame(ack, packets.to_json({"ok": False, "error": document})))
+
+    def _join(self, connection: Connection, arguments: list[object], ack: str) -> None:
+        stream = _stream_of(arguments)
+        if stream is None:
+            self.refuse(connection, ack, "validation")
+        elif stream in self.books.rules.policies:
+            self._decide(connection, stream, ack)
+        elif len(self._waiting) >= WAITING_LIMIT:
+            self.refuse(connection, ack, "too_many_requests")
+        else:
+            self._waiting.append(Waiting(connection, stream, ack, self.now() + RULES_SECONDS))
+            self.books.refresh_soon(self.now())
+
+    def _decide(self, connection: Connection, stream: int, ack: str) -> None:
+        policy = self.books.rules.policies[stream]
+        code = policy.refusal(connection.attribution.organisation, self.books.wall(self.now()))
+        if code is not None:
+            self.counters.refused += 1
+            self.refuse(connection, ack, code)
+            return
+        audience = connection.audience
+        if audience is None or audience.stream != stream:
+            if audience is not None:
+                connection.leave()
+            audience = self.audiences.get(stream)
+            if audience is None:
+                audience = self.audiences[stream] = Audience(stream, self)
+            connection.join(audience)
+            self.counters.joined += 1
+        if ack:
+            audience.answer_after_flush(connection, ack)
+
+    def _leave(self, connection: Connection, arguments: list[object], ack: str) -> None:
+        stream = _stream_of(arguments)
+        if stream is None:
+            self.refuse(connection, ack, "validation")
+            return
+        if connection.audience is not None and connection.audience.stream == stream:
+            connection.leave()
+        if ack:
+            connection.write(packets.ack_frame(ack, OK))
+
+    # Rules.
+
+    def _on_rules(self, fresh: bool) -> None:
+        """Cut whom the new deny list denies, and decide the joins that waited."""
+        denied = self.books.rules.denials.sessions
+        if denied - self._denied:
+            for connection in [one for one in self.connections if one.session in denied]:
+                connection.leave()
+                connection.close(websocket.POLICY, "token_denied")
+        self._denied = denied
+        waiting, self._waiting = self._waiting, []
+        for join in waiting:
+            self._decide_late(join, "stream_unknown" if fresh else "database_unavailable")
+
+    def _decide_late(self, join: Waiting, otherwise: str) -> None:
+        if join.connection.state == CONNECTED:
+            if join.stream in self.books.rules.policies:
+                self._decide(join.connection, join.stream, join.ack)
+            else:
+                self.refuse(join.connection, join.ack, otherwise)
+
+    def _give_up_waiting(self, now: float) -> None:
+        """The database is frozen: say so instead of waiting for it."""
+        while self._waiting and self._waiting[0].until <= now:
+            self._decide_late(self._waiting.pop(0), "database_unavailable")
+
+
+def _attribution(actor: Actor, auth: dict[str, object]) -> Attribution:
+    channel, source = auth.get("channel", "h5"), auth.get("source", "hls")
+    if channel not in CHANNELS or source not in SOURCES:
+        raise ServiceError("validation", errors={"auth": ["channel or source"]})
+    # Interned: members of one branch share the text of its path.
+    return Attribution(
+        sys.intern(actor.organisation), sys.intern(actor.place), sys.intern(str(channel)), sys.intern(str(source))
+    )
+
+
+def _stream_of(arguments: list[object]) -> int | None:
+    """The stream that an event names, None when it names none."""
+    body = arguments[0] if arguments else None
+    stream = body.get("stream") if isinstance(body, dict) else None
+    return stream if type(stream) is int and 0 < stream < 1 << 63 else None
+
+
+async def _until(holds: Callable[[], object], seconds: float) -> bool:
+    """Whether a condition came true in time; asked for a few times only, at the start and at the end of a worker."""
+    for _ in range(max(round(seconds / POLL_SECONDS), 1)):
+        if holds():
+            return True
+        await asyncio.sleep(POLL_SECONDS)
+    return bool(holds())
