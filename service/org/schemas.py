@@ -1,6 +1,7 @@
 """Shapes of the org room: what its doors take and give."""
 
-from marshmallow import Schema, fields, validate
+from apiflask import Schema
+from marshmallow import fields, validate
 
 from service.fields import Id, Line
 
