@@ -23,7 +23,7 @@ preload_app = True
 
 # Workers notify every second; a drain must end before the arbiter's patience does.
 timeout = 30
-graceful_timeout = 30
+graceful_timeout = 15
 
 # The control socket's path is shared by all gunicorns of a user.
 control_socket_disable = True
