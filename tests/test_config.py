@@ -1,0 +1,46 @@
+"""Settings: read strictly, refused together, never silently defaulted."""
+
+import pytest
+
+from service.config import Config, ConfigError
+
+GOOD = {"DATABASE_URL": "postgresql://db/chunshui", "REDIS_URL": "redis://valkey", "SECRET_KEY": "k" * 32}
+
+
+def test_reads_every_kind() -> None:
+    config = Config.from_env(GOOD | {"WEB_PORT": "9000", "LEASE_SECONDS": "7.5", "DEFAULT_LANGUAGE": "en"})
+    assert (config.web_port, config.lease_seconds, config.default_language) == (9000, 7.5, "en")
+    assert config.sqlalchemy_url == "postgresql+psycopg://db/chunshui"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://x"),
+        ("REDIS_URL", "http://x"),
+        ("SECRET_KEY", "short"),
+        ("WEB_PORT", "eighty"),
+        ("WEB_PORT", "70000"),
+        ("LEASE_SECONDS", "-1"),
+        ("LEASE_SECONDS", "2"),
+        ("LEASE_SECONDS", "nan"),
+        ("DEMO", "maybe"),
+        ("DEMO", "true"),
+        ("DEFAULT_LANGUAGE", "fr"),
+        ("FLUSH_SECONDS", "3"),
+        ("GATEWAY_WORKERS", "0"),
+    ],
+)
+def test_refuses_a_bad_value_by_name(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        Config.from_env(GOOD | {name: value})
+
+
+def test_names_all_bad_values_at_once() -> None:
+    with pytest.raises(ConfigError, match="DATABASE_URL.*REDIS_URL.*SECRET_KEY"):
+        Config.from_env({})
+
+
+def test_accepts_the_key_before_the_last_change() -> None:
+    config = Config.from_env(GOOD | {"PREVIOUS_SECRET_KEY": "p" * 32})
+    assert config.secrets == ("k" * 32, "p" * 32)
