@@ -128,11 +128,11 @@ def add_organiser(login: str, name: str, organisation: int, password: str) -> No
     from service.app import create_core
     from service.errors import ServiceError
     from service.extensions import db
-    from service.org import access
+    from service.org import organisers
 
     with create_core(settings()).app_context():
         try:
-            access.add_organiser(login, name=name, password=password, organisation_id=organisation)
+            organisers.add_organiser(login, name=name, password=password, organisation_id=organisation)
             db.session.commit()
         except ServiceError as error:
             raise click.ClickException(error.code) from None

@@ -18,9 +18,9 @@ from sqlalchemy import Select, func, insert, or_, select, text
 from service.activity.models import Activity, ActivityOrganiser, Sitting, Stream, StreamSource
 from service.extensions import db
 from service.live.rehearsal import Candidate
-from service.org.access import add_organiser
 from service.org.divisions import import_shipped
 from service.org.models import Division, Invitation, Member, Organisation, Organiser, within
+from service.org.organisers import add_organiser
 
 THEME = "学习新思想、建功新时代"
 HOMES = ("5101", "5103", "5114", "5109", "5113")  # 成都 自贡 眉山 遂宁 南充

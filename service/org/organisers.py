@@ -33,19 +33,19 @@ class Organiser:
     session: int = 0
 
 
-def add_organiser(login: str, *, name: str, password: str, organisation: int) -> int:
+def add_organiser(login: str, *, name: str, password: str, organisation_id: int) -> int:
     """A new account of an organisation's id, committed; its number. ServiceError validation or conflict."""
     wrong = []
     if not login or len(login) > 64 or not login.isprintable():
         wrong.append("login")
     if not SHORTEST_PASSWORD <= len(password) <= 200:
         wrong.append("password")
-    if db.session.get(Organisation, organisation) is None:
-        wrong.append("organisation")
+    if db.session.get(Organisation, organisation_id) is None:
+        wrong.append("organisation_id")
     if wrong:
         raise ServiceError("validation", errors={field: ["Not acceptable."] for field in wrong})
     account = insert(Account).values(
-        login=login, name=name, password_hash=HASHER.hash(password), organisation_id=organisation
+        login=login, name=name, password_hash=HASHER.hash(password), organisation_id=organisation_id
     )
     number = db.session.scalar(account.on_conflict_do_nothing().returning(Account.id))
     if number is None:

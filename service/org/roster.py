@@ -93,7 +93,7 @@ def invite(members: Iterable[int], now: datetime) -> list[str]:
 
 def hashed(code: str) -> bytes:
     """What is stored of an invitation code; spaces, dashes and case do not matter."""
-    return sha256("".join(filter(str.isalnum, code)).upper().encode()).digest()
+    return sha256("".join(filter(str.isalnum, code)).lower().encode()).digest()
 
 
 def bind(*, appid: str, openid: str, unionid: str | None, invitation: str, now: datetime) -> None:
