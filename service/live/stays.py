@@ -21,8 +21,9 @@ _UPSERT = """
 INSERT INTO stays AS kept (connection, sequence, stream_id, member_id, gateway_id, organisation_path, place_path,
                            channel, source, joined_at, left_at, closed_by)
 SELECT (%(prefix)s || lpad(to_hex(number), 12, '0'))::uuid, sequence, stream, member, %(gateway)s::uuid,
-       organisation, place, channel, source, to_timestamp(joined), to_timestamp(greatest(gone, joined)),
-       CASE WHEN gone IS NULL THEN NULL ELSE 'owner' END
+       organisation, place, channel, source, to_timestamp(joined),
+       CASE WHEN gone IS NOT NULL THEN to_timestamp(greatest(gone, joined)) END,
+       CASE WHEN gone IS NOT NULL THEN 'owner' END
 FROM unnest(%(number)s::bigint[], %(sequence)s::int[], %(stream)s::bigint[], %(member)s::bigint[],
             %(organisation)s::text[], %(place)s::text[], %(channel)s::text[], %(source)s::text[],
             %(joined)s::float8[], %(gone)s::float8[])
