@@ -7,6 +7,7 @@ says so, and is no alarm.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import redis
 
@@ -34,8 +35,7 @@ def audit(client: redis.Redis, stream: int) -> Audit:
 
 def version(client: redis.Redis, stream: int) -> bytes | None:
     """What changes with every change of the stream's figures."""
-    found: bytes | None = client.hget(key(stream, "state"), "version")
-    return found
+    return cast("bytes | None", client.hget(key(stream, "state"), "version"))
 
 
 def compare(counters: Mapping[str, int], recount: Mapping[str, int]) -> dict[str, int]:
@@ -58,7 +58,7 @@ def counted(client: redis.Redis, stream: int) -> dict[str, int]:
 
 def recounted(client: redis.Redis, stream: int) -> dict[str, int]:
     """The same counters, counted anew from the sets of the boot ids, the attributions and the bitmaps."""
-    boots = [boot.decode() for boot in client.zrange(key(stream, "leases"), 0, -1)]
+    boots = [boot.decode() for boot in cast("list[bytes]", client.zrange(key(stream, "leases"), 0, -1))]
     holders: Counter[bytes] = Counter()
     recount: Counter[str] = Counter()
     for boot in boots:

@@ -87,14 +87,16 @@ def note_check_ins(client: redis.Redis, stream: int, members: Iterable[int]) -> 
     return note(client, stream, members, field="checked_in")
 
 
-def note(client: redis.Redis, stream: int, members: Iterable[int], *, field: Noted, epoch: str = "") -> int:
+def note(
+    client: redis.Redis, stream: int, members: Iterable[int], *, field: Noted, epoch: str = "", now: int = 0
+) -> int:
     """Count `members` as joined or checked in, once each however often; how many were new.
 
     With an `epoch`, EpochGoneError as soon as Valkey has another.
     """
     fresh = 0
     for chunk in chunks(members, LIMIT):
-        added: int = call(client, "note", stream, field, epoch, *chunk)
+        added: int = call(client, "note", stream, field, epoch, *chunk, now=now)
         if added < 0:
             raise EpochGoneError(stream)
         fresh += added

@@ -73,6 +73,8 @@ local last = tonumber(redis.call("HGET", BOOT, "sequence"))
 if not accepted(last) then
   -- Declared dead at once: an abandoned flush of the same boot id may still be on its way.
   redis.call("ZADD", DEAD, "NX", now, boot)
+  -- What it held is in doubt until it is reaped: its worker may have let go of some without telling.
+  if redis.call("ZSCORE", LEASES, boot) then redis.call("HSET", BEHIND, boot, redis.call("SCARD", HELD)) end
   return answer("restart")
 end
 if sequence == last then
