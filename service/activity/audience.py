@@ -1,0 +1,66 @@
+"""Who may see, join, watch and edit an activity. A foreign activity looks like one that does not exist."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, exists, or_, select
+
+from service.activity.models import Activity, ActivityInvitation, ActivityOrganiser, Sitting, Stream
+from service.auth import Actor
+from service.extensions import db
+from service.org.models import Organisation, covers, within
+from service.org.organisations import lineage
+from service.org.organisers import Organiser
+
+
+def invites(attendance: str, invited: Iterable[str], organisation: str) -> bool:
+    """Whether a member of the organisation at this path may come: `open` is for everybody."""
+    return attendance == "open" or any(covers(path, organisation) for path in invited)
+
+
+def visible_to(actor: Actor) -> ColumnElement[bool]:
+    """The same as a condition on `activities`."""
+    invited = exists().where(
+        ActivityInvitation.activity_id == Activity.id,
+        ActivityInvitation.organisation_id.in_(lineage(actor.organisation)),
+    )
+    return or_(Activity.attendance == "open", invited)
+
+
+def organised_by(organiser: Organiser, *, tiers: Iterable[str] = ()) -> ColumnElement[bool]:
+    """Whether one of an activity's organisations, of `tiers` if given, lies in the organiser's part of the tree."""
+    condition = (
+        select(ActivityOrganiser.activity_id)
+        .join(Organisation, Organisation.id == ActivityOrganiser.organisation_id)
+        .where(ActivityOrganiser.activity_id == Activity.id)
+        .where(within(Organisation.path, organiser.organisation_path))
+    )
+    return (condition.where(ActivityOrganiser.tier.in_(tiers)) if tiers else condition).exists()
+
+
+def organiser_may_edit(organiser: Organiser, activity: int) -> bool:
+    """Whether a lead organisation of the activity lies in the organiser's part of the tree."""
+    return _holds(Activity.id == activity, organised_by(organiser, tiers=("lead",)))
+
+
+def organiser_may_watch(organiser: Organiser, stream: int) -> bool:
+    """Whether the stream belongs to an activity that the organiser's part of the tree holds, in any tier."""
+    of_stream = select(Sitting.activity_id).join(Stream, Stream.sitting_id == Sitting.id).where(Stream.id == stream)
+    return _holds(Activity.id.in_(of_stream), organised_by(organiser))
+
+
+def organising(stream: int) -> list[Organisation]:
+    """The organisations that hold the stream's activity, in the order of announcement."""
+    return list(
+        db.session.scalars(
+            select(Organisation)
+            .join(ActivityOrganiser, ActivityOrganiser.organisation_id == Organisation.id)
+            .join(Sitting, Sitting.activity_id == ActivityOrganiser.activity_id)
+            .join(Stream, Stream.sitting_id == Sitting.id)
+            .where(Stream.id == stream)
+            .order_by(ActivityOrganiser.position)
+        )
+    )
+
+
+def _holds(*conditions: ColumnElement[bool]) -> bool:
+    return bool(db.session.scalar(select(select(Activity.id).where(*conditions).exists())))
