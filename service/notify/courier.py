@@ -183,7 +183,8 @@ class Courier:
 
 
 def keep_house(app: Flask) -> None:
-    """A task for every few minutes: forget what is old, seal with the current key what an older one sealed."""
+    """A task for every minute: give up and forget what is old, seal with the current key what another sealed."""
+    deliveries.expire(read_clock())
     while deliveries.prune(read_clock()):
         pass
     endpoints.reseal(app.config["CHUNSHUI"].secrets)

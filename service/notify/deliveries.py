@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, Text, bindparam, delete, select, text, update
+from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, Text, bindparam, delete, func, or_, select, text, update
 
 from service.errors import ServiceError
 from service.extensions import db
@@ -214,6 +214,18 @@ def history(endpoint_id: int, *, state: str | None, before: int | None, limit: i
     if before is not None:
         query = query.where(Delivery.id < before)
     return list(db.session.scalars(query.order_by(Delivery.id.desc()).limit(limit)))
+
+
+def expire(now: datetime) -> int:
+    """Give up what its receiver was too slow to be even tried for in time; how many. Commits."""
+    late = update(Delivery).where(
+        Delivery.state == "pending",
+        Delivery.give_up_at < now,
+        or_(Delivery.lease_until.is_(None), Delivery.lease_until <= now),
+    )
+    result = db.session.execute(late.values(state="dead", last_error=func.coalesce(Delivery.last_error, "expired")))
+    db.session.commit()
+    return int(result.rowcount)  # type: ignore[attr-defined]
 
 
 def prune(now: datetime, *, batch: int = 2000) -> int:

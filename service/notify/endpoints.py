@@ -28,9 +28,12 @@ MOST_ENDPOINTS = 20
 class Organiser(Protocol):
     """What this room needs to know of the organiser who asks."""
 
-    id: int
-    organisation_id: int
-    organisation_path: str
+    @property
+    def id(self) -> int: ...
+    @property
+    def organisation_id(self) -> int: ...
+    @property
+    def organisation_path(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
