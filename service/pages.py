@@ -1,0 +1,87 @@
+"""The built pages: the organisers' wall at `/`, the members' phone page at `/m/`.
+
+Hashed assets may be kept for ever, the entry pages are asked for anew each time, and the pages' policy lets no
+script or style run that did not come from here.
+"""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, current_app, jsonify, request, send_from_directory
+
+from service.auth import public
+
+STATIC = Path(__file__).parent / "static"
+FOR_EVER = 365 * 24 * 3600
+NOT_BUILT = "页面尚未构建，请运行 make setup。The pages are not built yet: run make setup.\n"
+
+bp = Blueprint("pages", __name__)
+
+
+@bp.get("/")
+@public
+def wall() -> Response:
+    """The organisers' wall."""
+    return entry("wall.html")
+
+
+@bp.get("/m/")
+@public
+def phone() -> Response:
+    """The members' phone page; `?activity=` names the activity."""
+    return entry("phone.html")
+
+
+@bp.get("/m/settings.json")
+@public
+def settings() -> Response:
+    """What the phone page must know before anybody has logged in: whether this is the demo."""
+    return jsonify(demo=current_app.config["CHUNSHUI"].demo)
+
+
+@bp.get("/assets/<path:name>")
+@public
+def asset(name: str) -> Response:
+    """A built file whose name carries its hash."""
+    response = send_from_directory(STATIC / "assets", name, max_age=FOR_EVER)
+    response.cache_control.public = True
+    response.cache_control.immutable = True
+    return response
+
+
+def entry(name: str) -> Response:
+    """An entry page under the pages' policy; 503 with the remedy if nothing was built."""
+    if not (STATIC / name).is_file():
+        return Response(NOT_BUILT, status=503, content_type="text/plain; charset=utf-8")
+    response = send_from_directory(STATIC, name)
+    response.cache_control.no_cache = True
+    response.headers["Content-Security-Policy"] = policy(gateway_origins())
+    return response
+
+
+def policy(gateways: list[str]) -> str:
+    """Only our own scripts, styles and fonts; sockets to `gateways`; video from where the organisers stream."""
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "font-src 'self'",
+            "img-src 'self'",
+            "media-src https: http: blob:",
+            " ".join(["connect-src 'self'", *gateways]),
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+
+
+def gateway_origins() -> list[str]:
+    """The members' gateway and our own sockets, as ws and http origins: 'self' does not cover ws in old browsers."""
+    config = current_app.config["CHUNSHUI"]
+    own = urlsplit(request.host_url)
+    gateway = urlsplit(config.gateway_url or f"{own.scheme}://{own.hostname}:{config.gateway_port}")
+    secure = "s" if gateway.scheme in ("https", "wss") else ""
+    own_secure = "s" if own.scheme == "https" else ""
+    return [f"ws{own_secure}://{own.netloc}", f"http{secure}://{gateway.netloc}", f"ws{secure}://{gateway.netloc}"]
