@@ -28,6 +28,8 @@ LINGER: Final = 4  # was closed; the peer has to hang up
 GRACE: Final = 5  # is lost; leaves the count unless it comes back
 OVER: Final = 6
 
+DEFAULT_BUFFER_BYTES: Final = 65_536  # what a transport allows by itself
+
 _ANONYMOUS = Attribution("", "", "", "")
 
 
@@ -67,6 +69,8 @@ class Connection(Wire, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if self.gateway.config.send_buffer_bytes != DEFAULT_BUFFER_BYTES:
+            self.transport.set_write_buffer_limits(high=self.gateway.config.send_buffer_bytes)
         self.gateway.arrived(self)
         self.wait(HANDSHAKE, self.gateway.ticks.handshake)
 

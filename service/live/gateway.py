@@ -7,6 +7,7 @@ moves the wheel, the flushes, the pushes and the books. Everything here runs in 
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import uuid
 from collections.abc import Callable
@@ -28,8 +29,8 @@ from service.live.presence import Attribution
 from service.live.protocol import CONNECTED
 from service.live.wheel import Wheel
 
-CHANNELS = frozenset({"mini_program", "official_account", "android", "ios", "h5"})
-SOURCES = frozenset({"hls", "channels", "external_h5", "tv"})
+CHANNELS = {name: name for name in ("mini_program", "official_account", "android", "ios", "h5")}
+SOURCES = {name: name for name in ("hls", "channels", "external_h5", "tv")}
 
 LINGER_SECONDS = 2.0
 RULES_SECONDS = 2.0  # how long a join waits for the rules of a stream that is not known
@@ -122,6 +123,12 @@ class Gateway:
         self._tick()
         if not await _until(lambda: self.books.loaded, patience):
             log.error("started without deny list and streams")
+
+    async def listen(self, listener: socket.socket, backlog: int = 100) -> asyncio.AbstractServer:
+        """Accept members on `listener`."""
+        # Accepted sockets inherit it: what a slow reader may pile up in the kernel is bounded too.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.config.send_buffer_bytes)
+        return await self.loop.create_server(lambda: Connection(self), sock=listener, backlog=backlog)
 
     def _tick(self) -> None:
         now = self.now()
@@ -317,13 +324,21 @@ class Gateway:
 
 
 def _attribution(actor: Actor, auth: dict[str, object]) -> Attribution:
-    channel, source = auth.get("channel", "h5"), auth.get("source", "hls")
-    if channel not in CHANNELS or source not in SOURCES:
-        raise ServiceError("validation", errors={"auth": ["channel or source"]})
     # Interned: members of one branch share the text of its path.
     return Attribution(
-        sys.intern(actor.organisation), sys.intern(actor.place), sys.intern(str(channel)), sys.intern(str(source))
+        sys.intern(actor.organisation),
+        sys.intern(actor.place),
+        _one_of(CHANNELS, auth.get("channel", "h5"), "channel"),
+        _one_of(SOURCES, auth.get("source", "hls"), "source"),
     )
+
+
+def _one_of(allowed: dict[str, str], value: object, name: str) -> str:
+    """The allowed text itself, so that all members share it."""
+    found = allowed.get(value) if isinstance(value, str) else None
+    if found is None:
+        raise ServiceError("validation", errors={name: sorted(allowed)})
+    return found
 
 
 def _stream_of(arguments: list[object]) -> int | None:

@@ -18,7 +18,6 @@ from gunicorn.workers.base import Worker
 
 from service import logs
 from service.config import Config
-from service.live.connection import Connection
 from service.live.gateway import Gateway
 
 # Seconds of graceful_timeout that are left for the exit itself.
@@ -72,7 +71,7 @@ class GatewayWorker(Worker):  # type: ignore[misc]
         gateway = Gateway(config, self.loop)
         self.notify()
         await gateway.open()
-        servers = [await self._listen(gateway, listener.sock) for listener in self.sockets]
+        servers = [await gateway.listen(listener.sock, self.cfg.backlog) for listener in self.sockets]
         log.info("gateway serves", gateway=gateway.id)
         await self._until_stopped()
         for server in servers:
@@ -82,11 +81,6 @@ class GatewayWorker(Worker):  # type: ignore[misc]
             self.notify()
             await asyncio.wait([closing], timeout=1.0)
         closing.result()
-
-    async def _listen(self, gateway: Gateway, listener: Any) -> asyncio.AbstractServer:
-        return await self.loop.create_server(
-            lambda: Connection(gateway), sock=listener, backlog=self.cfg.backlog, start_serving=True
-        )
 
     async def _until_stopped(self) -> None:
         while self.alive and self.ppid == os.getppid():
