@@ -1,0 +1,45 @@
+"""REST doors of the checkin room."""
+
+from dataclasses import asdict
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Flask, g
+from flask.sansio.blueprints import BlueprintSetupState
+
+from service.auth import member_required
+from service.checkin import rules
+from service.checkin.schemas import CheckInIn, CheckInOut
+from service.clock import now as read_clock
+
+bp = APIBlueprint("checkin", __name__, tag="Check-in")
+
+
+@bp.record_once
+def register(state: BlueprintSetupState) -> None:
+    """Lend the activity room what its detail shows of check-ins."""
+    app: Flask = state.app  # type: ignore[assignment]
+    app.extensions["check_ins_of"] = shown
+
+
+@bp.post("/activities/<int(max=9223372036854775807):activity_id>/check-ins")
+@member_required
+@bp.input(CheckInIn)
+@bp.output(CheckInOut, status_code=201)
+def check_in(activity_id: int, json_data: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """Check in
+
+    201 the first time, 200 with the same record for the same reference again.
+    """
+    actor = g.actor
+    attempt = rules.Attempt(member=actor.member, organisation=actor.organisation, place=actor.place, **json_data)
+    [answer] = rules.check_in(activity_id, [attempt], read_clock())
+    if answer.record is None:
+        raise answer.refusal or LookupError("an answer has a record or a refusal")
+    return asdict(answer.record), 200 if answer.repeat else 201
+
+
+def shown(activity: int, member: int) -> list[dict[str, Any]]:
+    """The member's check-ins of an activity, as CheckInOut shows them."""
+    found: list[dict[str, Any]] = CheckInOut(many=True).dump(rules.check_ins_of(activity, member))
+    return found
