@@ -16,7 +16,7 @@ from service.auth import read_access
 app = Flask(__name__)
 app.secret_key = os.environ["SECRET_KEY"]
 socketio = SocketIO(app, message_queue=os.environ["REDIS_URL"], async_mode="gevent", transports=["websocket"])
-store = redis.Redis.from_url(os.environ["REDIS_URL"])
+store = redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(os.environ["REDIS_URL"], max_connections=100))
 
 
 def connect(auth: dict[str, str]) -> None:

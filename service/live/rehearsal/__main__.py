@@ -6,6 +6,7 @@ Ctrl-C is the conductor's business, who says `leave`.
 """
 
 import asyncio
+import gc
 import json
 import signal
 import sys
@@ -101,6 +102,7 @@ class Generator:
 async def main() -> None:
     """Read the plan, run it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(100_000, 50, 100)  # members live as long as the process: there is little to collect
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=1 << 30)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -1,6 +1,7 @@
 """The synthetic members of one process: their sockets, their clock and what they counted together."""
 
 import asyncio
+import errno
 import ipaddress
 import os
 import random
@@ -97,7 +98,7 @@ class Crowd:
 
     async def _open(self, member: Member, connection: Connection) -> None:
         try:
-            dialled = await self._dial()
+            dialled = self._dial()
             await self._loop.create_connection(
                 lambda: connection, sock=dialled, ssl=self._tls, server_hostname=self._server_name
             )
@@ -106,8 +107,8 @@ class Crowd:
                 connection.owner = None
                 member.ended(connection, "connect_failed")
 
-    async def _dial(self) -> socket.socket:
-        """A connected socket, from the next of the source addresses."""
+    def _dial(self) -> socket.socket:
+        """A socket on its way, from the next of the source addresses; the transport waits for its first write."""
         dialled = socket.socket(self._family, socket.SOCK_STREAM)
         dialled.setblocking(False)
         try:
@@ -115,7 +116,9 @@ class Crowd:
                 dialled.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
                 dialled.bind((self._sources[self._opened % len(self._sources)], 0))
             self._opened += 1
-            await self._loop.sock_connect(dialled, self._target)
+            failure = dialled.connect_ex(self._target)
+            if failure not in (0, errno.EINPROGRESS):
+                raise OSError(failure, os.strerror(failure))
         except OSError:
             dialled.close()
             raise

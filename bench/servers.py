@@ -1,0 +1,112 @@
+"""The servers under test: how each is started, and what it has used so far."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from bench.stage import Stage, free_port, process_cpu
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = ROOT / "bench" / "peers"
+START_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A way to serve members' sockets with one worker process."""
+
+    name: str
+    command: tuple[str, ...]
+    connections: int
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A started server."""
+
+    server: Server
+    url: str
+    process: "subprocess.Popen[bytes]"
+
+    def cpu(self) -> float:
+        """User and system seconds of all its processes."""
+        return process_cpu(self.process)
+
+    def memory(self) -> int:
+        """Memory that belongs to it alone (USS), in bytes, all its processes together."""
+        parent = psutil.Process(self.process.pid)
+        return sum(one.memory_full_info().uss for one in (parent, *parent.children(recursive=True)))
+
+
+def ours() -> Server:
+    """Our gateway, as `chunshui gateway` starts it, with one worker."""
+    command = (sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn" / "gateway.py"))
+    return Server("chunshui gateway", command, 8_000, {"GATEWAY_WORKERS": "1", "LOG_LEVEL": "warning"})
+
+
+def socketio_node() -> Server:
+    """Stock socket.io on Node with its Redis adapter."""
+    return Server("socket.io (Node)", ("node", str(PEERS / "socketio_node.js")), 8_000)
+
+
+def flask_socketio() -> Server:
+    """Stock Flask-SocketIO on gunicorn's gevent worker, its connection limit raised from 1,000."""
+    options = ("-k", "gevent", "-w", "1", "--worker-connections", "15000", "--log-level", "warning")
+    command = (sys.executable, "-m", "gunicorn", *options, "-b", "127.0.0.1:{port}")
+    return Server("Flask-SocketIO", (*command, "bench.peers.flask_socketio_app:app"), 2_000)
+
+
+def install_peers() -> None:
+    """Install the Node peer's locked packages, if they are not there."""
+    if not (PEERS / "node_modules" / "socket.io").exists():
+        npm = shutil.which("npm") or "npm"
+        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=PEERS, check=True)
+
+
+def peer_versions() -> list[str]:
+    """Node's version and the versions of the Node peer's packages."""
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    wanted = json.loads((PEERS / "package.json").read_text())["dependencies"]
+    manifests = (json.loads((PEERS / "node_modules" / name / "package.json").read_text()) for name in wanted)
+    return [f"Node {node}", *(f"{one['name']} {one['version']}" for one in manifests)]
+
+
+@contextmanager
+def start(server: Server, stage: Stage) -> Iterator[Running]:
+    """Start a server and wait until it accepts; end it afterwards."""
+    port = str(free_port())
+    ports = {"PORT": port, "GATEWAY_PORT": port, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **stage.environment, **ports, **server.environment}
+    command = [part.format(port=port) for part in server.command]
+    process = subprocess.Popen(command, env=environment, cwd=ROOT)
+    try:
+        _wait_until_it_accepts(int(port), process)
+        yield Running(server, f"http://127.0.0.1:{port}", process)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_until_it_accepts(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"ended at once with exit code {process.returncode}: {process.args!r}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"does not accept: {process.args!r}")
