@@ -59,14 +59,12 @@ class Activity(Base):
     timezone: Mapped[str] = mapped_column(Text, server_default="Asia/Shanghai")
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
-    series: Mapped[Series | None] = relationship(lazy="raise")
+    series: Mapped[Series | None] = relationship()
     organisers: Mapped[list[ActivityOrganiser]] = relationship(
-        lazy="raise", order_by="ActivityOrganiser.position", cascade="all, delete-orphan"
+        order_by="ActivityOrganiser.position", cascade="all, delete-orphan"
     )
-    invitations: Mapped[list[ActivityInvitation]] = relationship(lazy="raise", cascade="all, delete-orphan")
-    sittings: Mapped[list[Sitting]] = relationship(
-        lazy="raise", order_by="Sitting.starts_at", cascade="all, delete-orphan"
-    )
+    invitations: Mapped[list[ActivityInvitation]] = relationship(cascade="all, delete-orphan")
+    sittings: Mapped[list[Sitting]] = relationship(order_by="Sitting.starts_at", cascade="all, delete-orphan")
 
 
 class ActivityOrganiser(Base):
@@ -80,7 +78,7 @@ class ActivityOrganiser(Base):
     tier: Mapped[str] = mapped_column(Text)
     position: Mapped[int] = mapped_column(Integer, server_default=text("0"))
 
-    organisation: Mapped[Organisation] = relationship(lazy="raise")
+    organisation: Mapped[Organisation] = relationship()
 
 
 class ActivityInvitation(Base):
@@ -91,7 +89,7 @@ class ActivityInvitation(Base):
     activity_id: Mapped[int] = mapped_column(ForeignKey("activities.id"), primary_key=True)
     organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"), primary_key=True, index=True)
 
-    organisation: Mapped[Organisation] = relationship(lazy="raise")
+    organisation: Mapped[Organisation] = relationship()
 
 
 class Sitting(Base):
@@ -113,8 +111,8 @@ class Sitting(Base):
     # When `activity.opened` was published; set in the same transaction, so that it is published once.
     announced_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
-    activity: Mapped[Activity] = relationship(lazy="raise", back_populates="sittings")
-    streams: Mapped[list[Stream]] = relationship(lazy="raise", order_by="Stream.id", cascade="all, delete-orphan")
+    activity: Mapped[Activity] = relationship(back_populates="sittings")
+    streams: Mapped[list[Stream]] = relationship(order_by="Stream.id", cascade="all, delete-orphan")
 
 
 class Stream(Base):
@@ -135,10 +133,8 @@ class Stream(Base):
     peak: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     peak_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
-    sitting: Mapped[Sitting] = relationship(lazy="raise", back_populates="streams")
-    sources: Mapped[list[StreamSource]] = relationship(
-        lazy="raise", order_by="StreamSource.id", cascade="all, delete-orphan"
-    )
+    sitting: Mapped[Sitting] = relationship(back_populates="streams")
+    sources: Mapped[list[StreamSource]] = relationship(order_by="StreamSource.id", cascade="all, delete-orphan")
 
 
 class StreamSource(Base):

@@ -102,8 +102,8 @@ class Member(Base):
     place_code: Mapped[str | None] = mapped_column(ForeignKey("divisions.code"))
     status: Mapped[str] = mapped_column(Text, server_default="active")
 
-    organisation: Mapped[Organisation] = relationship(lazy="raise")
-    place: Mapped[Division | None] = relationship(lazy="raise")
+    organisation: Mapped[Organisation] = relationship()
+    place: Mapped[Division | None] = relationship()
 
 
 class WechatIdentity(Base):
@@ -178,7 +178,7 @@ class Organiser(Base):
     organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
-    organisation: Mapped[Organisation] = relationship(lazy="raise")
+    organisation: Mapped[Organisation] = relationship()
 
 
 class OrganiserSession(Base):

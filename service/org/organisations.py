@@ -12,7 +12,7 @@ def add_organisation(
     name: str, *, level: str, parent: Organisation | None = None, division_code: str | None = None
 ) -> Organisation:
     """A new node below `parent`, in the caller's transaction; its path is known at once."""
-    number = db.session.execute(IDS)
+    number = db.session.scalar(IDS)
     path = f"{parent.path}.{number}" if parent else str(number)
     organisation = Organisation(
         id=number,

@@ -67,7 +67,7 @@ def bound_member(appid: str, openid: str) -> MemberFacts | None:
 def one(question: Facts) -> MemberFacts | None:
     """The facts that `question`, made from `facts`, finds; None if there is nobody."""
     row = db.session.execute(question).one_or_none()
-    return MemberFacts(*row._tuple()) if row else None
+    return MemberFacts(*row) if row else None
 
 
 def add_member(name: str, *, organisation: Organisation, place_code: str | None = None) -> Member:
