@@ -1,6 +1,6 @@
 """The application factory: configuration, extensions, rooms, errors."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from apiflask import APIFlask
@@ -9,9 +9,13 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service import errors, valkey
 from service.auth import public
+from service.clock import now
 from service.config import Config
 from service.deadline import Deadline
 from service.extensions import db, migrate, socketio
+
+if TYPE_CHECKING:
+    from service.working import Task
 
 MAX_BODY_BYTES = 64 * 1024
 SECURITY_HEADERS = {
@@ -73,6 +77,23 @@ def engine_options() -> dict[str, Any]:
         "pool_pre_ping": True,
         "connect_args": connect,
     }
+
+
+def worker_tasks(app: Flask) -> "list[Task]":
+    """What `chunshui worker` does, room by room."""
+    from service.activity import rules as activity
+    from service.checkin.ledger import checked_in
+    from service.live import reaping
+    from service.notify.courier import Courier, keep_house
+    from service.working import Task
+
+    reaping.register_ledger(app, checked_in)
+    return [
+        *reaping.tasks(app.config["CHUNSHUI"]),
+        Task("openings", 2.0, lambda _: activity.announce(now())),
+        Task("deliveries", 0.5, Courier()),
+        Task("deliveries kept", 60.0, keep_house),
+    ]
 
 
 def register_rooms(app: APIFlask) -> None:

@@ -60,7 +60,8 @@ def demo(members: int, leave: bool, as_json: bool, lan: bool, data_dir: Path) ->
 def up(lan: bool, data_dir: Path) -> None:
     """An installation until Ctrl-C."""
     host = "0.0.0.0" if lan else "127.0.0.1"
-    with refusals(), installed({"WEB_HOST": host, "GATEWAY_HOST": host}, data_dir=data_dir, say=click.echo) as running:
+    hosts = {"WEB_HOST": host, "GATEWAY_HOST": host}
+    with refusals(), installed(hosts, data_dir=data_dir, say=click.echo, sandbox=False) as running:
         click.echo(
             words("运行中，按 Ctrl-C 结束：", "running, Ctrl-C ends it: ")
             + f"http://127.0.0.1:{running.config.web_port}/"
@@ -96,7 +97,8 @@ def worker() -> None:
 
     config = settings()
     configure(config.log_level, "worker")
-    run(create_core(config), worker_tasks(config))
+    app = create_core(config)
+    run(app, worker_tasks(app))
 
 
 @main.command(help=words("对运行中的系统演练。", "Rehearse against a running installation."))

@@ -141,7 +141,7 @@ def tell(console: Console, installation: Installation, wishes: Wishes, day: foun
     console.print(words(f"登录    {LOGIN} / {password}", f"log in  {LOGIN} / {password}"))
     console.print(words(f"手机页  [bold]{phone}[/]", f"phone   [bold]{phone}[/]"))
     if not wishes.json:
-        segno.make(phone, error="l").terminal(out=console.file, compact=True)
+        segno.make(phone, error="l").terminal(compact=True)
 
 
 def rehearse(plan: Plan, watcher: Watcher, console: Console, beat: Callable[[], None]) -> Result:

@@ -112,7 +112,7 @@ def init_app(app: APIFlask) -> None:
     def refused(error: ServiceError) -> Response:
         return respond(error)
 
-    @app.error_processor  # type: ignore[untyped-decorator]
+    @app.error_processor
     def validation(error: Any) -> Any:
         response = respond(_from_validation(error))
         return response.get_data(), response.status_code, dict(response.headers)

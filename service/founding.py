@@ -70,7 +70,7 @@ def plant_tree() -> str:
     return found["51"][1]
 
 
-def _homes(level: str) -> Select[tuple[str, str, str | None]]:
+def _homes(level: str) -> Select[str, str, str | None]:
     wanted = or_(*(within(Division.path, f"51.{city}") for city in HOMES))
     query = select(Division.code, Division.name, Division.parent_code).where(wanted, Division.level == level)
     return query.where(Division.valid_to.is_(None)).order_by(Division.code)

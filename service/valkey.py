@@ -1,5 +1,7 @@
 """The one client of Valkey (redis-py). Each room owns a key prefix; `live:` belongs to the live room."""
 
+from typing import Any
+
 import redis
 import redis.asyncio
 import redis.asyncio.retry
@@ -31,7 +33,7 @@ def client() -> redis.Redis:
     return found
 
 
-def _patience(config: Config) -> dict[str, float]:
+def _patience(config: Config) -> dict[str, Any]:
     return {
         "socket_timeout": config.valkey_timeout_seconds,
         "socket_connect_timeout": config.valkey_timeout_seconds,
