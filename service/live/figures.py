@@ -131,6 +131,7 @@ class Tick:
 
     epoch: str
     rebuilding: bool
+    ripe: bool
     joined: int
     checked_in: int
     peak: int
@@ -146,9 +147,18 @@ STREAM_KEPT_MS = 7 * 86_400_000
 def tick(client: redis.Redis, stream: int, *, timing: Timing, missed: int, now: int = 0) -> Tick:
     """Tell Valkey that a reaper is awake; a gap longer than `missed` ms grants every lease one more term."""
     arguments = (timing.lease, missed, DEAD_KEPT_MS, STREAM_KEPT_MS)
-    epoch, rebuilding, joined, checked_in, peak, at, expired = call(client, "tick", stream, *arguments, now=now)
-    boots = tuple(boot.decode() for boot in expired)
-    return Tick(epoch.decode(), bool(rebuilding), joined, checked_in, peak, moment(at) if at else None, boots)
+    answer = call(client, "tick", stream, *arguments, now=now)
+    epoch, rebuilding, ripe, joined, checked_in, peak, at, expired = answer
+    return Tick(
+        epoch=epoch.decode(),
+        rebuilding=bool(rebuilding),
+        ripe=bool(ripe),
+        joined=joined,
+        checked_in=checked_in,
+        peak=peak,
+        peak_at=moment(at) if at else None,
+        expired=tuple(boot.decode() for boot in expired),
+    )
 
 
 def reap(client: redis.Redis, stream: int, boot: str, *, timing: Timing, limit: int = LIMIT, now: int = 0) -> Any:

@@ -1,7 +1,8 @@
 -- The worker's tick: which boot ids may be reaped now? Keys: see counting.lua.
 -- ARGV[1] now (0: Valkey's clock)   ARGV[2] lease (ms)   ARGV[3] a gap between ticks longer than this (ms) means that
 --   ticks were missed   ARGV[4] how long a dead boot id is remembered (ms)   ARGV[5] keep the stream's keys for (ms)
--- Answers {epoch, rebuilding, joined, checked_in, peak, peak_at (ms), {boot ids to reap}}.
+-- Answers {epoch, rebuilding, ripe, joined, checked_in, peak, peak_at (ms), {boot ids to reap}}; ripe is 1 when every
+--   gateway has had a full lease to push whom it holds into this epoch.
 local DEAD_KEPT = 50000
 local lease_ms, now = tonumber(ARGV[2]), clock()
 local epoch = current_epoch(now)
@@ -14,7 +15,9 @@ if not ticked or now - ticked > tonumber(ARGV[3]) then
 end
 redis.call("HSET", STATE, "ticked", now)
 
-local state = redis.call("HMGET", STATE, "rebuilding", "joined", "checked_in", "peak", "peak_at", "patient_until")
+local state = redis.call(
+  "HMGET", STATE, "rebuilding", "joined", "checked_in", "peak", "peak_at", "patient_until",
+  "born")
 local expired = {}
 if now >= tonumber(state[6]) then
   expired = redis.call("ZRANGEBYSCORE", LEASES, "-inf", "(" .. (now - lease_ms))
@@ -24,4 +27,5 @@ redis.call("ZREMRANGEBYSCORE", DEAD, "-inf", now - ARGV[4])
 redis.call("ZREMRANGEBYRANK", DEAD, 0, -DEAD_KEPT - 1)
 for i = 1, 12 do redis.call("PEXPIRE", KEYS[i], ARGV[5]) end
 local function number(i) return tonumber(state[i] or 0) end
-return {epoch, number(1), number(2), number(3), number(4), number(5), expired}
+local ripe = now - state[7] > lease_ms and 1 or 0
+return {epoch, number(1), ripe, number(2), number(3), number(4), number(5), expired}

@@ -1,0 +1,120 @@
+"""The organisers' socket: Flask-SocketIO, namespace /organisers, WebSocket only.
+
+The cookie of the organisers' log-in decides at CONNECT and again at every `watch`. Figures are told by the feed alone.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from flask import Flask, current_app, request
+from flask_socketio import ConnectionRefusedError as Refused
+from flask_socketio import SocketIO
+from gevent import Timeout
+from marshmallow import ValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from service.deadline import SECONDS
+from service.errors import ServiceError, language_of_request, problem
+from service.live import feed
+from service.live.nodes import view_of
+from service.live.schemas import UnwatchIn, WatchIn
+from service.org.organisers import Organiser
+
+Answer = dict[str, Any]
+
+
+def init_app(app: Flask, socketio: SocketIO) -> None:
+    """Open the organisers' namespace on `socketio`."""
+    door = Door(app, socketio)
+    handlers = {"connect": door.connect, "disconnect": door.disconnect}
+    events = {"watch": door.watch, "unwatch": door.unwatch, "*": door.unknown}
+    for name, handler in {**handlers, **events}.items():
+        socketio.on_event(name, handler, namespace=feed.NAMESPACE)
+    app.extensions["organisers_door"] = door
+
+
+class Door:
+    """Who is connected, and what they ask for."""
+
+    authentication = "organiser"
+
+    def __init__(self, app: Flask, socketio: SocketIO) -> None:
+        self.feed = feed.init_app(app, socketio)
+        self.reader = feed.Reader(app, socketio, self.feed)
+
+    def connect(self, auth: object = None) -> None:
+        """Let a logged-in organiser in; anybody else gets a problem document."""
+        answer = answered(self._admit)
+        if not answer["ok"]:
+            raise Refused(answer["error"]["title"], answer["error"])
+
+    def disconnect(self, reason: object = None) -> None:
+        """Forget what the client watched."""
+        self.feed.forget(client())
+        self.reader.sessions.pop(client(), None)
+
+    def watch(self, data: object = None) -> Answer:
+        """Subscribe to a node of a stream."""
+        return answered(self._watch, data)
+
+    def unwatch(self, data: object = None) -> Answer:
+        """End a subscription; quiet if there is none."""
+        return answered(self._unwatch, data)
+
+    def unknown(self, event: str, *data: object) -> Answer:
+        """Say that there is no such event."""
+        return answered(refuse_event)
+
+    def _admit(self) -> None:
+        self.reader.sessions[client()] = organiser().session
+
+    def _watch(self, data: object) -> None:
+        wanted = WatchIn().load(cast(dict[str, Any], data))
+        view = view_of(
+            organiser(), wanted["stream"], organisation=wanted.get("organisation"), place=wanted.get("place")
+        )
+        self.feed.watch(client(), view)
+        self.reader.start()
+
+    def _unwatch(self, data: object) -> None:
+        self.feed.unwatch(client(), UnwatchIn().load(cast(dict[str, Any], data))["stream"])
+
+
+def organiser() -> Organiser:
+    """The organiser behind the handshake's cookie, as of now."""
+    found: Organiser = current_app.extensions["organiser"]()
+    return found
+
+
+def client() -> str:
+    """The socket's id in our namespace."""
+    return str(request.sid)  # type: ignore[attr-defined]
+
+
+def refuse_event() -> None:
+    raise ServiceError("event_unknown")
+
+
+def answered(act: Callable[..., None], *arguments: object) -> Answer:
+    """Do it within the time that a request may take; the acknowledgement says how it went."""
+    limit = Timeout(SECONDS)
+    try:
+        with limit:
+            act(*arguments)
+    except (DBAPIError, PoolTimeout):
+        return refused(ServiceError("database_unavailable"))
+    except Timeout as timeout:
+        if timeout is not limit:
+            raise
+        return refused(ServiceError("database_unavailable"))
+    except ValidationError as error:
+        return refused(ServiceError("validation", errors=error.messages))
+    except ServiceError as error:
+        return refused(error)
+    return {"ok": True}
+
+
+def refused(error: ServiceError) -> Answer:
+    """The acknowledgement of a refusal."""
+    return {"ok": False, "error": problem(error, language_of_request())}

@@ -1,0 +1,213 @@
+"""The organisers' feed: each web process reads Valkey itself and tells its own clients. Nothing else emits.
+
+Promises: what is told is absolute and says of when it is and how good; a change is told within one reading, and
+without a change the figures are told again every REPEAT_SECONDS. Without Valkey the last figures are told, as degraded.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import redis
+import structlog
+from flask import Flask
+from flask_socketio import SocketIO
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from service.clock import now as read_clock
+from service.config import Config
+from service.live.figures import Snapshot, read_snapshot
+from service.live.nodes import View, open_sessions
+from service.live.schemas import SnapshotOut
+from service.live.scripts import Timing
+
+NAMESPACE = "/organisers"
+REPEAT_SECONDS = 2.0
+SESSION_SECONDS = 15.0
+
+SNAPSHOT = SnapshotOut()
+NODES = ("organisation", "organisations", "place", "places")
+FIGURES = tuple(name for name in SNAPSHOT.fields if name not in NODES)
+COUNTS = ("online", "connections", "joined", "peak", "peak_at", "checked_in")
+UNKNOWN = dict.fromkeys(COUNTS) | {"basis": "degraded", "reason": "valkey", "channels": {}, "sources": {}}
+
+Emit = Callable[[dict[str, Any], list[str]], None]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Subscription:
+    """Who sees one view, and what they were told last."""
+
+    view: View
+    clients: set[str] = field(default_factory=set)
+    told: dict[str, Any] = field(default_factory=dict)
+    due: float = 0.0
+
+
+class Feed:
+    """What this process's clients watch. One reading serves all clients of a stream."""
+
+    def __init__(self, client: redis.Redis, *, timing: Timing, emit: Emit) -> None:
+        self._client = client
+        self._timing = timing
+        self._emit = emit
+        self._subscriptions: dict[View, Subscription] = {}
+        self._watched: dict[tuple[str, int], View] = {}
+        self._last: dict[int, Snapshot] = {}
+        self._away = False
+
+    def watch(self, client: str, view: View) -> None:
+        """Show `view` to a client from the next reading on, in place of what it saw of that stream."""
+        self.unwatch(client, view.stream)
+        self._watched[client, view.stream] = view
+        subscription = self._subscriptions.setdefault(view, Subscription(view))
+        subscription.clients.add(client)
+        subscription.due = 0.0
+
+    def unwatch(self, client: str, stream: int) -> None:
+        """Show a stream no longer; quiet if it was not shown."""
+        view = self._watched.pop((client, stream), None)
+        if view is not None:
+            subscription = self._subscriptions[view]
+            subscription.clients.discard(client)
+            if not subscription.clients:
+                del self._subscriptions[view]
+
+    def forget(self, client: str) -> None:
+        """A client has gone."""
+        for known, stream in list(self._watched):
+            if known == client:
+                self.unwatch(client, stream)
+
+    def tick(self, monotonic: float) -> None:
+        """Read every watched stream and tell whoever is owed something."""
+        for stream in {view.stream for view in self._subscriptions}:
+            views = [view for view in self._subscriptions if view.stream == stream]
+            seen = self._read(stream, views)
+            # Somebody may have left while Valkey answered.
+            for view in views:
+                if subscription := self._subscriptions.get(view):
+                    self._tell(subscription, seen, monotonic)
+        self._last = {stream: self._last[stream] for _, stream in self._watched if stream in self._last}
+
+    def _read(self, stream: int, views: Iterable[View]) -> Snapshot | None:
+        organisations = sorted({node[0] for view in views for node in homes(view)})
+        places = sorted({node[0] for view in views for node in places_of(view)})
+        try:
+            seen = read_snapshot(self._client, stream, timing=self._timing, organisations=organisations, places=places)
+        except redis.RedisError as error:
+            self._say_away(error)
+            last = self._last.get(stream)
+            return replace(last, reason="valkey") if last else None
+        self._away = False
+        self._last[stream] = seen
+        return seen
+
+    def _say_away(self, error: redis.RedisError) -> None:
+        if not self._away:
+            log.warning("the feed has no valkey", error=type(error).__name__)
+        self._away = True
+
+    def _tell(self, subscription: Subscription, seen: Snapshot | None, monotonic: float) -> None:
+        told = shown(subscription.view, seen)
+        changed = {**told, "as_of": None} != {**subscription.told, "as_of": None}
+        if changed or monotonic >= subscription.due:
+            subscription.told = told
+            subscription.due = monotonic + REPEAT_SECONDS
+            self._emit(told, sorted(subscription.clients))
+
+
+def homes(view: View) -> list[tuple[int, str]]:
+    """The organisations of a view, with their names."""
+    return [*([view.organisation] if view.organisation else []), *view.organisations]
+
+
+def places_of(view: View) -> list[tuple[str, str]]:
+    """The divisions of a view, with their names."""
+    return [*([view.place] if view.place else []), *view.places]
+
+
+def shown(view: View, seen: Snapshot | None) -> dict[str, Any]:
+    """The event `snapshot` for one view; figures that Valkey never gave us are null."""
+    if seen is None:
+        figures = {"stream": view.stream, "epoch": "", "seq": 0, "in_doubt": 0, "as_of": read_clock()} | UNKNOWN
+        return dump(figures, view, {}, {})
+    figures = {name: getattr(seen, name) for name in FIGURES}
+    return dump(figures, view, seen.organisations, seen.places)
+
+
+def dump(figures: dict[str, Any], view: View, organisations: dict[int, int], places: dict[str, int]) -> dict[str, Any]:
+    """`figures` with the view's nodes, as JSON values."""
+    home = [{"id": id_, "name": name, "online": organisations.get(id_)} for id_, name in homes(view)]
+    there = [{"code": code, "name": name, "online": places.get(code)} for code, name in places_of(view)]
+    nodes = {
+        "organisation": home.pop(0) if view.organisation else None,
+        "organisations": home,
+        "place": there.pop(0) if view.place else None,
+        "places": there,
+    }
+    found: dict[str, Any] = SNAPSHOT.dump(figures | nodes)
+    return found
+
+
+def init_app(app: Flask, socketio: SocketIO) -> Feed:
+    """The feed of `app`; it starts to read when somebody first watches."""
+    config: Config = app.config["CHUNSHUI"]
+
+    def emit(told: dict[str, Any], clients: list[str]) -> None:
+        socketio.emit("snapshot", told, to=clients, namespace=NAMESPACE)
+
+    return Feed(app.extensions["valkey"], timing=Timing.of(config), emit=emit)
+
+
+class Reader:
+    """The background loop that drives a feed, and cuts off whoever has logged out meanwhile."""
+
+    def __init__(self, app: Flask, socketio: SocketIO, feed: Feed) -> None:
+        self._app = app
+        self._socketio = socketio
+        self._feed = feed
+        self._every: float = app.config["CHUNSHUI"].feed_seconds
+        self._running = False
+        self._look_at = 0.0
+        self.sessions: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Begin to read, once per process."""
+        if not self._running:
+            self._running = True
+            self._socketio.start_background_task(self._run)
+
+    def _run(self) -> None:
+        while True:
+            due = time.monotonic() + self._every
+            try:
+                self.once(time.monotonic())
+            except Exception:
+                # A defect in one round must not leave every wall without figures for good.
+                log.exception("the feed failed")
+            self._socketio.sleep(max(0.05, due - time.monotonic()))
+
+    def once(self, monotonic: float) -> None:
+        """One reading, and from time to time a look at who is still logged in."""
+        self._feed.tick(monotonic)
+        if monotonic >= self._look_at:
+            self._look_at = monotonic + SESSION_SECONDS
+            self._cut_off(read_clock())
+
+    def _cut_off(self, now: datetime) -> None:
+        if not self.sessions:
+            return
+        try:
+            with self._app.app_context():
+                still = open_sessions(set(self.sessions.values()), now)
+        except (DBAPIError, PoolTimeout):
+            return
+        for client, session in list(self.sessions.items()):
+            if session not in still:
+                self._socketio.server.disconnect(client, namespace=NAMESPACE)

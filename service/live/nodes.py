@@ -1,0 +1,99 @@
+"""Which nodes of the two trees an organiser may watch in a stream, and what is shown of each: itself and its children.
+
+Home (organisations) and present place (divisions) are two views of the same people and are never added. A stream of
+another organisation's activity looks like one that does not exist.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from service.activity.audience import organiser_may_watch, organising
+from service.errors import ServiceError
+from service.extensions import db
+from service.live.models import CurvePoint
+from service.org.models import Division, Organisation, OrganiserSession, covers
+from service.org.organisers import Organiser
+
+# More children than any node of the country has.
+MOST_CHILDREN = 3000
+# Half a day of points.
+MOST_POINTS = 10_000
+
+Home = tuple[int, str]
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one subscription shows: a node of each tree with its children, all with their names."""
+
+    stream: int
+    organisation: Home | None
+    organisations: tuple[Home, ...]
+    place: Place | None
+    places: tuple[Place, ...]
+
+
+def view_of(organiser: Organiser, stream: int, *, organisation: int | None = None, place: str | None = None) -> View:
+    """The subscription to one node of either tree, without a node to the top of what the organiser may see.
+
+    ServiceError stream_unknown, forbidden (a node outside the activity and the organiser's own part), not_found.
+    """
+    if not organiser_may_watch(organiser, stream):
+        raise ServiceError("stream_unknown")
+    home, homes = home_of(organiser, stream, organisation)
+    there, places = place_of(place)
+    return View(stream, home, tuple(homes), there, tuple(places))
+
+
+def home_of(organiser: Organiser, stream: int, wanted: int | None) -> tuple[Home | None, list[Home]]:
+    """The wanted organisation and its children; None and the highest organising organisations if none is wanted."""
+    roots = highest(organising(stream))
+    if wanted is None:
+        return None, [(root.id, root.name) for root in roots]
+    found = db.session.get(Organisation, wanted)
+    if found is None:
+        raise ServiceError("not_found")
+    if not any(covers(path, found.path) for path in (organiser.organisation_path, *(root.path for root in roots))):
+        raise ServiceError("forbidden")
+    children = select(Organisation.id, Organisation.name).where(Organisation.parent_id == found.id)
+    rows = db.session.execute(children.order_by(Organisation.id).limit(MOST_CHILDREN))
+    return (found.id, found.name), [(row.id, row.name) for row in rows]
+
+
+def place_of(wanted: str | None) -> tuple[Place | None, list[Place]]:
+    """The wanted division and its children that exist today; None and the provinces if none is wanted."""
+    found = db.session.get(Division, wanted) if wanted is not None else None
+    if wanted is not None and found is None:
+        raise ServiceError("not_found")
+    below = Division.parent_code == found.code if found else Division.parent_code.is_(None)
+    children = select(Division.code, Division.name).where(below, Division.valid_to.is_(None))
+    rows = db.session.execute(children.order_by(Division.code).limit(MOST_CHILDREN))
+    return (found.code, found.name) if found else None, [(row.code, row.name) for row in rows]
+
+
+def highest(organisations: Sequence[Organisation]) -> list[Organisation]:
+    """Those that lie below no other one of them, in their order."""
+    paths = [one.path for one in organisations]
+    return [one for one in organisations if not any(path != one.path and covers(path, one.path) for path in paths)]
+
+
+def open_sessions(sessions: Iterable[int], now: datetime) -> set[int]:
+    """Those of the organisers' sessions that have neither expired nor been closed."""
+    question = select(OrganiserSession.id).where(OrganiserSession.id.in_(list(sessions)))
+    return set(
+        db.session.scalars(question.where(OrganiserSession.revoked_at.is_(None), OrganiserSession.expires_at > now))
+    )
+
+
+def curve(organiser: Organiser, stream: int, since: datetime | None) -> list[CurvePoint]:
+    """The recorded points after `since`, the oldest first; ServiceError stream_unknown."""
+    if not organiser_may_watch(organiser, stream):
+        raise ServiceError("stream_unknown")
+    question = select(CurvePoint).where(CurvePoint.stream_id == stream)
+    if since is not None:
+        question = question.where(CurvePoint.at > since)
+    return list(db.session.scalars(question.order_by(CurvePoint.at).limit(MOST_POINTS)))

@@ -1,0 +1,146 @@
+"""What the worker writes to PostgreSQL about live streams: peaks, the curve, and the end of abandoned stays.
+
+Promises: every write may be repeated and made by several workers at once. A stay is closed for its owner only after
+the owner was silent for a while that the worker itself was awake and PostgreSQL there; the owner may correct it later.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from service.activity.audience import organising
+from service.activity.models import Activity, Sitting, Stream
+from service.clock import iso
+from service.extensions import db
+from service.live.figures import Snapshot
+from service.live.models import CurvePoint, Gateway, Stay
+from service.notify.outbox import publish
+
+ANNOUNCE_SECONDS = 10
+CHUNK = 5000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A stream that is watched over, with its recorded peak."""
+
+    id: int
+    opens_at: datetime
+    closes_at: datetime
+    peak: int
+    peak_at: datetime | None
+
+
+def record_peaks(peaks: Iterable[tuple[int, int, datetime]]) -> None:
+    """Raise the recorded peaks of (stream, peak, when); a lower one changes nothing. Commits."""
+    for stream, peak, at in peaks:
+        higher = update(Stream).where(Stream.id == stream, Stream.peak < peak)
+        db.session.execute(higher.values(peak=peak, peak_at=at))
+    db.session.commit()
+
+
+def record_point(seen: Snapshot, *, spacing: float) -> bool:
+    """Add the curve's point for the interval of `spacing` seconds that `seen` falls in; False if it is there. Commits.
+
+    Every ANNOUNCE_SECONDS the same transaction tells the outbox.
+    """
+    at = floor(seen.as_of, spacing)
+    point = insert(CurvePoint).values(
+        stream_id=seen.stream,
+        at=at,
+        online=seen.online,
+        connections=seen.connections,
+        joined=seen.joined,
+        checked_in=seen.checked_in,
+        basis=seen.basis,
+    )
+    recorded = db.session.scalar(point.on_conflict_do_nothing().returning(CurvePoint.stream_id)) is not None
+    if recorded and at == floor(at, ANNOUNCE_SECONDS):
+        announce(seen)
+    db.session.commit()
+    return recorded
+
+
+def floor(moment: datetime, seconds: float) -> datetime:
+    """The last multiple of `seconds` before `moment`."""
+    return datetime.fromtimestamp(moment.timestamp() // seconds * seconds, UTC)
+
+
+def announce(seen: Snapshot) -> None:
+    """Publish `stream.count` to the organisations that hold the stream, in the caller's transaction."""
+    question = select(Activity.id, Activity.rehearsal).join(Sitting).join(Stream).where(Stream.id == seen.stream)
+    activity, rehearsal = db.session.execute(question).one()
+    payload = {
+        "activity": activity,
+        "stream": seen.stream,
+        "rehearsal": rehearsal,
+        "as_of": iso(seen.as_of),
+        "basis": seen.basis,
+        "reason": seen.reason,
+        "in_doubt": seen.in_doubt,
+        "online": seen.online,
+        "connections": seen.connections,
+        "joined": seen.joined,
+        "peak": seen.peak,
+        "checked_in": seen.checked_in,
+    }
+    paths = [organisation.path for organisation in organising(seen.stream)]
+    publish("stream.count", organisation_path=paths, payload=payload)
+
+
+@dataclass
+class Closer:
+    """Closes the stays of gateways that went silent, when the silence was theirs and not ours."""
+
+    silence: timedelta
+    missed: timedelta
+    _ran_at: datetime | None = None
+    _patient_until: datetime | None = None
+
+    def close(self, now: datetime) -> int:
+        """Close what gateways silent for `silence` left open; how many stays. Commits.
+
+        After a pause of this worker or of PostgreSQL, longer than `missed`, every gateway looks silent: each gets one
+        more term first.
+        """
+        heard = db.session.scalar(select(func.clock_timestamp()))
+        if self._ran_at is None or now - self._ran_at > self.missed:
+            self._patient_until = now + self.silence
+        self._ran_at = now
+        if heard is None or (self._patient_until is not None and now < self._patient_until):
+            return 0
+        closed = 0
+        while count := close_some(heard - self.silence):
+            closed += count
+        if closed:
+            log.info("stays closed for silent gateways", stays=closed)
+        return closed
+
+
+def close_some(unheard_since: datetime) -> int:
+    """Close a chunk of the open stays of gateways last heard before `unheard_since`; how many. Commits."""
+    silent = select(Gateway.id).where(Gateway.heard_at < unheard_since)
+    # Rows that somebody else holds are taken next time: an owner that came back must not wait for us, nor we for it.
+    chosen = (
+        select(Stay.connection, Stay.sequence)
+        .where(Stay.left_at.is_(None), Stay.gateway_id.in_(silent))
+        .limit(CHUNK)
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
+    )
+    closing = (
+        update(Stay)
+        .where(tuple_(Stay.connection, Stay.sequence).in_(select(chosen.c.connection, chosen.c.sequence)))
+        .where(Stay.left_at.is_(None), Gateway.id == Stay.gateway_id)
+        .values(left_at=func.greatest(Gateway.heard_at, Stay.joined_at), closed_by="reaper")
+        .execution_options(synchronize_session=False)
+    )
+    count = db.session.execute(closing).rowcount  # type: ignore[attr-defined]
+    db.session.commit()
+    return int(count)

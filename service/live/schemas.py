@@ -1,0 +1,85 @@
+"""Shapes of the live room: the curve, and what passes the organisers' socket."""
+
+from apiflask import Schema
+from marshmallow import fields
+from marshmallow.validate import Length, Range
+
+from service.fields import MAX_ID, Id, Line, Moment
+
+
+class CurveQuery(Schema):
+    """Which part of the curve is asked for."""
+
+    since = Moment(metadata={"description": "Only points after this time."})
+
+
+class PointOut(Schema):
+    """The figures of one moment."""
+
+    at = Moment()
+    online = fields.Integer()
+    connections = fields.Integer()
+    joined = fields.Integer()
+    checked_in = fields.Integer()
+    basis = fields.String()
+
+
+class CurveOut(Schema):
+    """A stream's recorded curve, one point every few seconds while it was open."""
+
+    stream = fields.Integer()
+    points = fields.List(fields.Nested(PointOut))
+
+
+class WatchIn(Schema):
+    """A subscription: a stream, and a node of either tree."""
+
+    stream = Id(required=True)
+    organisation = Id(allow_none=True)
+    place = Line(12, allow_none=True, validate=[Length(2)])
+
+
+class UnwatchIn(Schema):
+    """The end of a subscription."""
+
+    stream = fields.Integer(required=True, strict=True, validate=Range(1, MAX_ID))
+
+
+class HomeOut(Schema):
+    """An organisation with its members online."""
+
+    id = fields.Integer()
+    name = fields.String()
+    online = fields.Integer()
+
+
+class PlaceOut(Schema):
+    """A division with the members online that are present there."""
+
+    code = fields.String()
+    name = fields.String()
+    online = fields.Integer()
+
+
+class SnapshotOut(Schema):
+    """The figures of one subscription: absolute, with their time and what they are good for."""
+
+    stream = fields.Integer()
+    epoch = fields.String()
+    seq = fields.Integer()
+    as_of = Moment()
+    basis = fields.String()
+    reason = fields.String(allow_none=True)
+    in_doubt = fields.Integer()
+    online = fields.Integer(allow_none=True)
+    connections = fields.Integer(allow_none=True)
+    joined = fields.Integer(allow_none=True)
+    peak = fields.Integer(allow_none=True)
+    peak_at = Moment(allow_none=True)
+    checked_in = fields.Integer(allow_none=True)
+    organisation = fields.Nested(HomeOut, allow_none=True)
+    organisations = fields.List(fields.Nested(HomeOut))
+    place = fields.Nested(PlaceOut, allow_none=True)
+    places = fields.List(fields.Nested(PlaceOut))
+    channels = fields.Dict(keys=fields.String(), values=fields.Integer())
+    sources = fields.Dict(keys=fields.String(), values=fields.Integer())

@@ -1,0 +1,24 @@
+"""REST doors of the live room."""
+
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import g
+
+from service.auth import organiser_required
+from service.live import nodes
+from service.live.schemas import CurveOut, CurveQuery
+
+bp = APIBlueprint("live", __name__, tag="Live")
+
+
+@bp.get("/streams/<int(max=9223372036854775807):stream_id>/curve")
+@organiser_required
+@bp.input(CurveQuery, location="query")
+@bp.output(CurveOut)
+def curve(stream_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
+    """Show a stream's curve
+
+    Its recorded figures over time, for the organisers of its activity.
+    """
+    return {"stream": stream_id, "points": nodes.curve(g.organiser, stream_id, query_data.get("since"))}

@@ -1,0 +1,270 @@
+"""The worker's tasks: whatever Valkey lost comes back, the dead leave, and nobody alive is taken out in haste."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import cast
+
+import pytest
+import redis
+from flask import Flask
+from sqlalchemy import literal, select
+from sqlalchemy.orm import Session
+
+from service.activity.models import Stream
+from service.live import figures, reaping, recording
+from service.live.audit import audit
+from service.live.models import Stay
+from service.live.presence import Attribution, Holding, Reply
+from service.live.reaping import Keeper
+from service.live.scripts import Timing, call, key
+from tests.factories import make_stream
+from tests.live.history import make_stay
+
+TIMING = Timing(lease=5000, stale=1500)
+NOW = datetime(2026, 9, 20, 1, tzinfo=UTC)
+HOME = Attribution("1.2.3", "54.5401", "h5", "hls")
+
+
+class Scene:
+    """One stream, one worker process and a clock that only the test moves."""
+
+    def __init__(self, client: redis.Redis, stream: Stream) -> None:
+        self.valkey = client
+        self.stream = stream.id
+        self.keeper = Keeper(TIMING)
+        self.now = 1_000_000
+        self.boots = count(1)
+        self.keeper.look_up(NOW)
+
+    def holding(self, *members: int) -> Holding:
+        holding = Holding(self.stream, boots=lambda: f"boot-{next(self.boots)}")
+        for member in members:
+            holding.join(member, HOME)
+            holding.connect()
+        return holding
+
+    def flush(self, holding: Holding, *, renew: bool = True) -> Reply:
+        reply = None
+        while batch := holding.batch(renew=renew):
+            renew = False
+            arguments = batch.arguments(TIMING)[1:]
+            reply = Reply.parse(call(self.valkey, "flush", self.stream, *arguments, boot=batch.boot, now=self.now))
+            holding.acknowledge(reply)
+        assert reply is not None
+        return reply
+
+    def tick(self, *holdings: Holding, seconds: int = 1, refill: bool = True) -> None:
+        """So many seconds in which the worker is awake and `holdings` renew their leases."""
+        for _ in range(seconds):
+            self.now += 1000
+            for holding in holdings:
+                self.flush(holding)
+            self.keeper.reap(self.valkey, now=self.now)
+            if refill:
+                self.keeper.refill(self.valkey, now=self.now)
+
+    def seen(self) -> figures.Snapshot:
+        return figures.read_snapshot(
+            self.valkey, self.stream, timing=TIMING, organisations=[1, 3], places=["5401"], now=self.now
+        )
+
+
+@pytest.fixture
+def scene(app: Flask, db: Session, valkey: redis.Redis) -> Scene:
+    return Scene(valkey, make_stream(now=NOW))
+
+
+def test_a_stream_is_exact_before_the_first_join(scene: Scene) -> None:
+    assert scene.seen().reason == "rebuilding"
+    scene.tick(seconds=7)
+    assert scene.seen().basis == "exact"
+    reply = scene.flush(scene.holding(1, 2))
+    assert (reply.basis, reply.online, reply.joined) == ("exact", 2, 2)
+
+
+def test_the_first_join_of_an_unknown_stream_is_not_called_exact(scene: Scene) -> None:
+    reply = scene.flush(scene.holding(1))
+    assert (reply.online, reply.basis, reply.reason) == (1, "degraded", "rebuilding")
+
+
+def test_a_dead_gateway_is_doubted_then_reaped(scene: Scene) -> None:
+    alive, dead = scene.holding(1, 2), scene.holding(*range(2, 1203))
+    scene.flush(dead)
+    scene.tick(alive, dead, seconds=7)
+    scene.tick(alive, seconds=2)
+    seen = scene.seen()
+    assert (seen.online, seen.basis, seen.reason, seen.in_doubt) == (1202, "degraded", "lease", 1201)
+    scene.tick(alive, seconds=4)
+    seen = scene.seen()
+    assert (seen.online, seen.connections, seen.basis, seen.in_doubt) == (2, 2, "exact", 0)
+    assert seen.organisations == {1: 2, 3: 2}
+    assert seen.places == {"5401": 2}
+    assert (seen.joined, seen.peak) == (1202, 1202)
+    assert audit(scene.valkey, scene.stream).differences == {}
+
+
+def test_the_reaped_boot_id_is_never_revived(scene: Scene) -> None:
+    late = scene.holding(1)
+    first = late.batch()
+    assert first is not None
+    late.lost()
+    scene.flush(late)
+    scene.tick(late, seconds=7)
+    scene.tick(seconds=7)
+    for batch in (first, late.batch(renew=True)):
+        assert batch is not None
+        arguments = batch.arguments(TIMING)[1:]
+        answer = call(scene.valkey, "flush", scene.stream, *arguments, boot=batch.boot, now=scene.now)
+        assert Reply.parse(answer).status == "restart"
+    late.lost()
+    assert scene.seen().online == 0
+    assert scene.flush(late).online == 1
+
+
+def test_a_gateway_that_slept_past_its_lease_pushes_everybody_again(scene: Scene) -> None:
+    sleeper, other = scene.holding(*range(1, 1001)), scene.holding(5000)
+    scene.tick(sleeper, other, seconds=7)
+    scene.tick(other, seconds=8)
+    assert scene.seen().online == 1
+    batch = sleeper.batch(renew=True)
+    assert batch is not None
+    answer = call(scene.valkey, "flush", scene.stream, *batch.arguments(TIMING)[1:], boot=batch.boot, now=scene.now)
+    sleeper.acknowledge(Reply.parse(answer))
+    half = sleeper.batch()
+    assert half is not None
+    answer = call(scene.valkey, "flush", scene.stream, *half.arguments(TIMING)[1:], boot=half.boot, now=scene.now)
+    sleeper.acknowledge(Reply.parse(answer))
+    # Half of its members are back: a figure that cannot be called exact.
+    assert (scene.seen().online, scene.seen().reason, scene.seen().in_doubt) == (501, "rebuilding", 500)
+    scene.flush(sleeper)
+    assert (scene.seen().online, scene.seen().basis) == (1001, "exact")
+
+
+def test_after_missed_ticks_every_lease_gets_one_more_term(scene: Scene) -> None:
+    holding = scene.holding(1)
+    scene.tick(holding, seconds=7)
+    scene.now += 60_000
+    scene.tick(seconds=5)
+    assert scene.seen().online == 1
+    scene.tick(seconds=2)
+    assert scene.seen().online == 0
+
+
+def test_two_workers_tick_as_one(scene: Scene) -> None:
+    holding = scene.holding(1)
+    scene.tick(holding, seconds=7)
+    newcomer = Keeper(TIMING, streams=scene.keeper.streams)
+    scene.now += 5500
+    for _ in range(3):
+        scene.now += 500
+        scene.keeper.reap(scene.valkey, now=scene.now)
+        newcomer.reap(scene.valkey, now=scene.now)
+    # The pause was noticed by whoever came first, and granted to both.
+    assert scene.seen().online == 1
+
+
+def test_an_emptied_valkey_gets_its_history_back(scene: Scene, app: Flask) -> None:
+    watching, gone = scene.holding(1, 2), [3, 4, 5]
+    scene.tick(watching, seconds=7)
+    for member in (1, 2, *gone, 5):
+        make_stay(scene.stream, member)
+    recording.record_peaks([(scene.stream, 4, NOW)])
+    scene.keeper.look_up(NOW)
+    app.extensions["check_in_ledger"] = lambda stream: select(literal(9))
+    try:
+        scene.valkey.flushdb()
+        assert scene.seen().reason == "rebuilding"
+        scene.tick(watching)
+        seen = scene.seen()
+        assert (seen.online, seen.basis, seen.reason) == (2, "degraded", "rebuilding")
+        scene.tick(watching, seconds=6)
+    finally:
+        del app.extensions["check_in_ledger"]
+    seen = scene.seen()
+    assert (seen.online, seen.joined, seen.checked_in, seen.basis) == (2, 5, 1, "exact")
+    assert (seen.peak, seen.peak_at) == (4, NOW)
+
+
+def test_stays_written_late_are_refilled_before_the_figures_are_exact(scene: Scene) -> None:
+    scene.tick(seconds=2)
+    make_stay(scene.stream, 1)
+    scene.tick(seconds=5)
+    seen = scene.seen()
+    assert (seen.joined, seen.basis) == (1, "exact")
+
+
+def test_refilling_twice_is_harmless(scene: Scene) -> None:
+    make_stay(scene.stream, 1)
+    scene.tick(seconds=7)
+    again = Keeper(TIMING, streams=scene.keeper.streams, ticks=dict(scene.keeper.ticks))
+    again.refill(scene.valkey, now=scene.now)
+    tick = scene.keeper.ticks[scene.stream]
+    assert figures.note(scene.valkey, scene.stream, [1], field="joined", epoch=tick.epoch, now=scene.now) == 0
+    assert scene.seen().joined == 1
+
+
+def test_what_was_noted_for_a_lost_epoch_does_not_count_for_the_next(scene: Scene) -> None:
+    scene.tick()
+    epoch = scene.keeper.ticks[scene.stream].epoch
+    scene.valkey.flushdb()
+    scene.keeper.reap(scene.valkey, now=scene.now)
+    with pytest.raises(figures.EpochGoneError):
+        figures.note(scene.valkey, scene.stream, [1], field="joined", epoch=epoch, now=scene.now)
+    assert not figures.settle(scene.valkey, scene.stream, epoch=epoch, lease=0, now=scene.now + 9000)
+    assert scene.seen().joined == 0
+
+
+def test_a_check_in_that_valkey_missed_is_counted(scene: Scene, app: Flask) -> None:
+    scene.tick(seconds=7)
+    both = select(Stay.member_id)
+    for member in (11, 12):
+        make_stay(scene.stream, member)
+    reaping.register_ledger(app, lambda stream: both.where(Stay.stream_id == stream))
+    try:
+        figures.note(scene.valkey, scene.stream, [11], field="checked_in", now=scene.now)
+        scene.tick()
+        assert scene.seen().checked_in == 1
+        scene.keeper.reconcile(scene.valkey, now=scene.now)
+        assert scene.seen().checked_in == 2
+        scene.keeper.reconcile(scene.valkey, now=scene.now)
+        assert scene.seen().checked_in == 2
+    finally:
+        del app.extensions["check_in_ledger"]
+
+
+def test_the_last_leave_ends_the_lease(scene: Scene) -> None:
+    holding = scene.holding(1)
+    scene.tick(holding, seconds=7)
+    holding.leave(1)
+    holding.disconnect()
+    scene.flush(holding)
+    assert holding.empty
+    scene.now += 3000
+    assert (scene.seen().online, scene.seen().basis) == (0, "exact")
+    names = cast("list[bytes]", scene.valkey.keys())
+    assert not [name for name in names if b":held:" in name or b":boot:" in name]
+
+
+def test_members_pass_page_borders(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reaping, "PAGE", 3)
+    for member in range(1, 11):
+        make_stay(scene.stream, member)
+    ledger = reaping.ledgers(scene.stream)["joined"]
+    assert list(reaping.members(ledger)) == list(range(1, 11))
+    assert reaping.counted(ledger) == 10
+
+
+def test_streams_are_known_early_and_kept_late(scene: Scene) -> None:
+    soon = make_stream(now=NOW, opens=timedelta(minutes=9))
+    tomorrow = make_stream(now=NOW, opens=timedelta(days=1), closes=timedelta(days=1, hours=1))
+    over = make_stream(now=NOW, opens=-timedelta(hours=30), closes=-timedelta(hours=23))
+    old = make_stream(now=NOW, opens=-timedelta(hours=30), closes=-timedelta(hours=25))
+    scene.keeper.look_up(NOW)
+    known = {stream.id for stream in scene.keeper.streams}
+    assert {scene.stream, soon.id, over.id} <= known
+    assert not {tomorrow.id, old.id} & known
+
+
+def test_keys_end_by_themselves(scene: Scene) -> None:
+    scene.tick(scene.holding(1))
+    assert scene.valkey.pttl(key(scene.stream, "joined")) > 6 * 86_400_000
