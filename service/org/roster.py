@@ -102,14 +102,14 @@ def bind(*, appid: str, openid: str, unionid: str | None, invitation: str, now: 
     Quiet if the user was bound meanwhile, and the invitation stays unused; ServiceError invitation_invalid if it
     is unknown, used or expired, or its member is bound already.
     """
-    # The row lock lets one of two concurrent uses through; the other finds it used.
+    # The row lock lets one of two concurrent uses through; the other finds the invitation used.
     question = select(Invitation).where(Invitation.code_hash == hashed(invitation)).with_for_update()
     found = db.session.scalars(question.execution_options(populate_existing=True)).one_or_none()
-    if found is None or found.used_at is not None or found.expires_at <= now:
-        raise ServiceError("invitation_invalid")
-    identity = {"appid": appid, "openid": openid, "unionid": unionid, "member_id": found.member_id}
-    added = insert(WechatIdentity).values(identity).on_conflict_do_nothing().returning(WechatIdentity.id)
-    if db.session.scalar(added) is not None:
-        db.session.execute(update(Invitation).where(Invitation.id == found.id).values(used_at=now))
-    elif bound_member(appid, openid) is None:
+    if found is not None and found.used_at is None and found.expires_at > now:
+        identity = {"appid": appid, "openid": openid, "unionid": unionid, "member_id": found.member_id}
+        added = insert(WechatIdentity).values(identity).on_conflict_do_nothing().returning(WechatIdentity.id)
+        if db.session.scalar(added) is not None:
+            db.session.execute(update(Invitation).where(Invitation.id == found.id).values(used_at=now))
+            return
+    if bound_member(appid, openid) is None:
         raise ServiceError("invitation_invalid")
