@@ -35,8 +35,10 @@ def phone() -> Response:
 @bp.get("/m/settings.json")
 @public
 def settings() -> Response:
-    """What the phone page must know before anybody has logged in: whether this is the demo."""
-    return jsonify(demo=current_app.config["CHUNSHUI"].demo)
+    """What the pages must know before anybody has logged in: whether this is the demo, the phone page's address."""
+    config = current_app.config["CHUNSHUI"]
+    address = (config.web_url or request.host_url).rstrip("/")
+    return jsonify(demo=config.demo, phone=f"{address}/m/")
 
 
 @bp.get("/assets/<path:name>")

@@ -55,7 +55,7 @@ export interface Activity {
   id: number
   kind: string
   theme: string
-  series: { id: number; name: string; edition: number } | null
+  series: { id: number; name: string; edition: string } | null
   attendance: 'open' | 'rostered'
   rehearsal: boolean
   timezone: string
@@ -156,6 +156,19 @@ function tellTime(response: Response, sent: number): void {
   for (const listen of listeners) listen(server, sent, Date.now())
 }
 
+export interface Settings {
+  /** Whether this is the demonstration, where a guest gets a place on the roster at once. */
+  demo: boolean
+  /** The phone page's public address, as the QR code has it. */
+  phone: string
+}
+
+/** What the server says before anybody has logged in; null if it says nothing. */
+export async function settings(): Promise<Settings | null> {
+  const response = await fetch('/m/settings.json', { cache: 'no-store' }).catch(() => null)
+  return response?.ok ? ((await response.json()) as Settings) : null
+}
+
 const get = async <T>(path: string, token?: string): Promise<T> =>
   (await call<T>('GET', path, token ? { token } : {})).body
 
@@ -198,11 +211,6 @@ export const members = {
     activity: number,
     body: { reference: string; sitting: number },
   ): Promise<CheckIn> => (await call<CheckIn>('POST', `/activities/${activity}/check-ins`, { token, body })).body,
-  /** Whether this is the demonstration, where a guest gets a place on the roster at once. */
-  isDemo: async (): Promise<boolean> => {
-    const response = await fetch('/m/settings.json', { cache: 'no-store' }).catch(() => null)
-    return response?.ok ? ((await response.json()) as { demo: boolean }).demo : false
-  },
   demoGuest: async (): Promise<{ code: string; invitation: string }> =>
     (await call<{ code: string; invitation: string }>('POST', '/demo/guests')).body,
 }

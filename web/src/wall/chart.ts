@@ -25,6 +25,10 @@ interface Palette {
   size: number
 }
 
+interface Style extends Palette {
+  labels: boolean
+}
+
 /** The page's own colours, so that light and dark follow the style sheet. */
 export function palette(element: HTMLElement): Palette {
   const style = getComputedStyle(element)
@@ -51,14 +55,18 @@ export interface View {
   spanMs: number
 }
 
-export function option(view: View, colours: Palette): EChartsCoreOption {
+/** Lines of the grid closer than this are hard to read. */
+const ROW_REMS = 2.6
+
+export function option(view: View, colours: Palette, height: number): EChartsCoreOption {
   const { points, cursor, zone } = view
   const seen = cursor === null ? points : points.filter((point) => point.t <= cursor)
+  const labelled = { ...colours, labels: cursor === null } // in replay the names stand beside the slider
   const label = view.spanMs > 20 * 60_000 ? shortTime : clockTime
   return {
     animation: false,
     textStyle: { fontFamily: colours.font, fontSize: colours.size },
-    grid: { left: 6, right: 96, top: 18, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
+    grid: { left: 6, right: cursor === null ? colours.size * 5.6 : 12, top: 10, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
     tooltip: tooltip(zone, colours),
     xAxis: {
       type: 'time',
@@ -67,29 +75,29 @@ export function option(view: View, colours: Palette): EChartsCoreOption {
       splitNumber: 5,
       axisLine: { lineStyle: { color: colours.hairline } },
       axisTick: { show: false },
-      axisLabel: { color: colours.muted, hideOverlap: true, formatter: (value: number) => label(value, zone) },
+      axisLabel: { color: colours.muted, fontSize: colours.size * 0.9, hideOverlap: true, formatter: (value: number) => label(value, zone) },
     },
     yAxis: {
       type: 'value',
       minInterval: 1,
-      splitNumber: 4,
-      axisLabel: { color: colours.muted, formatter: (value: number) => number(value) },
+      splitNumber: Math.max(1, Math.min(4, Math.floor(height / (ROW_REMS * colours.size)))),
+      axisLabel: { color: colours.muted, fontSize: colours.size * 0.9, formatter: (value: number) => number(value) },
       splitLine: { lineStyle: { color: colours.hairline, width: 1 } },
     },
     series: [
-      plain(t('joined'), line(seen, 'joined'), colours.muted, 'dashed', colours),
-      plain(t('checkedIn'), line(seen, 'checkedIn'), colours.leaf, 'solid', colours),
-      online(line(seen, 'online'), points, cursor, colours),
-      ...(cursor === null ? [] : [faint(line(points, 'online'), colours)]),
+      plain(t('joined'), line(seen, 'joined'), colours.muted, 'dashed', labelled),
+      plain(t('checkedIn'), line(seen, 'checkedIn'), colours.leaf, 'solid', labelled),
+      online(line(seen, 'online'), points, cursor, labelled),
+      ...(cursor === null ? [] : [faint(line(points, 'online'), labelled)]),
     ],
   }
 }
 
-function plain(name: string, data: Line, color: string, type: string, colours: Palette): object {
+function plain(name: string, data: Line, color: string, type: string, colours: Style): object {
   return { ...base(name, data, color, colours), lineStyle: { color, width: 1.5, type } }
 }
 
-function online(data: Line, points: readonly Point[], cursor: number | null, colours: Palette): object {
+function online(data: Line, points: readonly Point[], cursor: number | null, colours: Style): object {
   const spans = doubts(points).map(([from, to]) => [{ xAxis: from }, { xAxis: Math.max(to, from + 1_000) }])
   return {
     ...base(t('online'), data, colours.water, colours),
@@ -104,14 +112,13 @@ function online(data: Line, points: readonly Point[], cursor: number | null, col
   }
 }
 
-const faint = (data: Line, colours: Palette): object => ({
+const faint = (data: Line, colours: Style): object => ({
   ...base('', data, colours.water, colours),
-  endLabel: { show: false },
   lineStyle: { color: colours.water, width: 1, opacity: 0.45 },
   tooltip: { show: false },
 })
 
-function base(name: string, data: Line, color: string, colours: Palette): object {
+function base(name: string, data: Line, color: string, colours: Style): object {
   return {
     name,
     type: 'line',
@@ -121,7 +128,7 @@ function base(name: string, data: Line, color: string, colours: Palette): object
     itemStyle: { color },
     emphasis: { disabled: true },
     labelLayout: { moveOverlap: 'shiftY' },
-    endLabel: { show: true, formatter: '{a}', color, fontSize: colours.size * 0.9, distance: 8 },
+    endLabel: { show: colours.labels, formatter: '{a}', color, fontSize: colours.size * 0.9, distance: 8 },
   }
 }
 
