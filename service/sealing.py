@@ -36,7 +36,8 @@ def unseal(sealed: bytes, *, secrets: Sequence[str], context: str) -> bytes:
         if _key_id(key) == head:
             try:
                 return AESGCM(key).decrypt(nonce, body, context.encode())
-            except InvalidTag:
+            except (InvalidTag, ValueError):
+                # ValueError: cut short.
                 raise SealBrokenError("changed, or sealed for another context") from None
     raise SealBrokenError("sealed with an unknown key")
 

@@ -83,10 +83,14 @@ class Courier:
     def close(self) -> None:
         """Close connections and loop."""
         if self._runner is not None:
-            if self._sender is not None:
-                self._runner.run(self._sender.close())
+            self._runner.run(self._hang_up())
             self._runner.close()
             self._runner, self._sender = None, None
+
+    async def _hang_up(self) -> None:
+        if self._sender is not None:
+            self._sender.close()
+        await asyncio.sleep(0)
 
     async def _turn(self, app: Flask) -> None:
         config: Config = app.config["CHUNSHUI"]
@@ -107,7 +111,7 @@ class Courier:
         if self._sender is None:
             self._sender = Sender(
                 patience=config.webhook_timeout_seconds,
-                connections=self.capacity,
+                most_idle=self.capacity,
                 private=config.webhook_private_addresses,
             )
         return self._sender

@@ -22,6 +22,8 @@ from service.notify.outbox import TOPICS
 LONGEST_PAUSE = 6 * 3600.0
 # How long what was delivered, or given up, can still be looked at and replayed.
 KEEP = timedelta(days=7)
+# The last attempt is due at `give_up_at` itself: time for it before the delivery is given up unattempted.
+LAST_CHANCE = timedelta(minutes=10)
 
 
 def pause(attempt: int, *, first: float, jitter: Callable[[], float] = random.random) -> float:
@@ -220,7 +222,7 @@ def expire(now: datetime) -> int:
     """Give up what its receiver was too slow to be even tried for in time; how many. Commits."""
     late = update(Delivery).where(
         Delivery.state == "pending",
-        Delivery.give_up_at < now,
+        Delivery.give_up_at < now - LAST_CHANCE,
         or_(Delivery.lease_until.is_(None), Delivery.lease_until <= now),
     )
     result = db.session.execute(late.values(state="dead", last_error=func.coalesce(Delivery.last_error, "expired")))

@@ -82,6 +82,7 @@ def check_url(url: str, *, private: bool) -> None:
     wrong = {
         "scheme": parsed.scheme not in schemes,
         "host": not host,
+        "port": parsed.port is not None and not 0 < parsed.port < 65_536,
         "userinfo": bool(parsed.userinfo),
         "fragment": bool(parsed.fragment),
         "address": not private and address is not None and not is_public(address),

@@ -7,9 +7,6 @@ that changes its mind between check and use (DNS rebinding) gains nothing.
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterable
-
-import httpcore
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -79,41 +76,3 @@ async def resolve(host: str, port: int, *, private: bool) -> list[str]:
 def _allowed(text: str) -> bool:
     address = literal(text)
     return address is not None and is_public(address)
-
-
-class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects like httpcore's own back end, but only to addresses that `resolve` allows."""
-
-    def __init__(self, *, private: bool) -> None:
-        self._plain = httpcore.AnyIOBackend()
-        self._private = private
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """A connection to the first address of `host` that takes one."""
-        failure: Exception = AddressRefusedError()
-        for address in await resolve(host, port, private=self._private):
-            try:
-                return await self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Never: a webhook has no business with a local socket."""
-        raise AddressRefusedError
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait between attempts to connect."""
-        await asyncio.sleep(seconds)

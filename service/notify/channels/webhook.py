@@ -15,14 +15,13 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpcore
 import httpx
 from standardwebhooks import Webhook
 
 from service.clock import iso
-from service.notify.channels.addresses import AddressRefusedError, GuardedBackend, NameUnknownError
+from service.notify.channels.addresses import AddressRefusedError, NameUnknownError
+from service.notify.channels.http import AnswerError, Client, target
 
-MAX_ANSWER_BYTES = 65_536
 GONE = 410
 
 
@@ -108,70 +107,38 @@ def seconds_to_wait(retry_after: str, now: datetime) -> float:
 class Sender:
     """Sends messages over kept connections, within one event loop. Never raises for a receiver's fault."""
 
-    def __init__(self, *, patience: float, connections: int, private: bool) -> None:
-        self.patience = patience
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=_trust(),
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            keepalive_expiry=30.0,
-            network_backend=GuardedBackend(private=private),
-        )
+    def __init__(self, *, patience: float, most_idle: int, private: bool) -> None:
+        self._patience = patience
+        self._client = Client(private=private, most_idle=most_idle)
 
     async def send(self, message: Message, now: datetime) -> Outcome:
         """Make one attempt, within `patience` seconds from name look-up to answer."""
+        content = body(message)
+        signed = headers(message, content=content, now=now)
         try:
-            async with asyncio.timeout(self.patience):
-                return await self._attempt(message, now)
+            async with asyncio.timeout(self._patience):
+                answer = await self._client.post(target(message.url), headers=signed, content=content.encode())
         except Exception as error:
             # Whatever a receiver or the network can provoke ends as a failed attempt, never as a crash.
             return Outcome(error=reason(error))
+        return judge(answer.status, answer.headers.get("retry-after", ""), now)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close the kept connections."""
-        await self._pool.aclose()
-
-    async def _attempt(self, message: Message, now: datetime) -> Outcome:
-        content = body(message)
-        url = httpx.URL(message.url)
-        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path or b"/")
-        fields = {"host": url.netloc.decode("ascii"), **headers(message, content=content, now=now)}
-        async with self._pool.stream("POST", target, headers=_raw(fields), content=content.encode()) as answer:
-            await _drain(answer)
-            found = {name.lower(): value for name, value in answer.headers}
-            return judge(answer.status, found.get(b"retry-after", b"").decode("latin-1"), now)
+        self._client.close()
 
 
 def reason(error: BaseException) -> str:
     """The stable word for what went wrong on the way."""
-    for kinds, word in REASONS:
-        if isinstance(error, kinds):
-            return word
-    return "protocol"
+    return next((word for kind, word in REASONS if isinstance(error, kind)), "connection")
 
 
-REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    ((AddressRefusedError,), "address_refused"),
-    ((NameUnknownError,), "name_unknown"),
-    ((TimeoutError, httpcore.TimeoutException), "timeout"),
-    ((ssl.SSLError,), "tls"),
-    ((httpcore.NetworkError, OSError), "connection"),
-    ((httpx.InvalidURL,), "url"),
+# The first that fits; TimeoutError and SSLError are OSErrors.
+REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (AddressRefusedError, "address_refused"),
+    (NameUnknownError, "name_unknown"),
+    (TimeoutError, "timeout"),
+    (ssl.SSLError, "tls"),
+    (AnswerError, "not_http"),
+    (httpx.InvalidURL, "url"),
 )
-
-
-async def _drain(answer: httpcore.Response) -> None:
-    """Read a short answer to its end, so that the connection can be used again; leave a long one unread."""
-    size = 0
-    async for chunk in answer.aiter_stream():
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            return
-
-
-def _raw(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("ascii"), value.encode("ascii")) for name, value in fields.items()]
-
-
-def _trust() -> ssl.SSLContext:
-    return httpx.create_ssl_context()

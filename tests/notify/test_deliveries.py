@@ -1,0 +1,193 @@
+"""Back-off, leases and verdicts."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.errors import ServiceError
+from service.extensions import db as database
+from service.notify import deliveries, outbox
+from service.notify.channels.webhook import Outcome
+from service.notify.deliveries import LONGEST_PAUSE, Claim
+from service.notify.models import Delivery, Endpoint
+from tests.notify.factories import make_endpoint, publish_check_in
+
+NOW = datetime(2023, 9, 20, 1, 30, tzinfo=UTC)
+LEASE = 30.0
+FAILED = Outcome(status=500, error="status")
+
+attempts = st.integers(1, 10_000)
+firsts = st.floats(0.001, 600)
+chances = st.floats(0, 1, exclude_max=True)
+
+
+@given(attempts, firsts, chances)
+def test_a_pause_is_between_half_and_whole_of_its_step(attempt: int, first: float, chance: float) -> None:
+    step = min(first * 2.0 ** min(attempt - 1, 60), LONGEST_PAUSE)
+    assert step / 2 <= deliveries.pause(attempt, first=first, jitter=lambda: chance) <= step
+
+
+@given(attempts, firsts, chances)
+def test_pauses_never_shrink(attempt: int, first: float, chance: float) -> None:
+    this = deliveries.pause(attempt, first=first, jitter=lambda: chance)
+    assert deliveries.pause(attempt + 1, first=first, jitter=lambda: chance) >= this
+
+
+def test_pauses_are_spread() -> None:
+    assert len({deliveries.pause(3, first=5.0) for _ in range(50)}) > 40
+
+
+def a_claim(attempt: int, give_up_at: datetime) -> Claim:
+    return Claim(
+        id=1,
+        endpoint_id=1,
+        message_id=uuid.UUID(int=1),
+        attempts=attempt,
+        give_up_at=give_up_at,
+        lease_until=NOW,
+        topic="checkin.created",
+        payload={},
+        subject_member=None,
+        happened_at=NOW,
+    )
+
+
+lives = st.floats(-1e6, 1e6).map(lambda seconds: NOW + timedelta(seconds=seconds))
+
+
+@given(attempts, lives, st.floats(0, 1e7), firsts)
+def test_a_failure_waits_as_asked_but_never_past_its_life(
+    attempt: int, give_up_at: datetime, retry_after: float, first: float
+) -> None:
+    outcome = Outcome(status=503, error="status", retry_after=retry_after)
+    verdict = deliveries.judge(a_claim(attempt, give_up_at), outcome, now=NOW, first_pause=first)
+    if give_up_at <= NOW:
+        assert verdict.state == "dead"
+    else:
+        assert verdict.state == "pending"
+        assert NOW < verdict.due_at <= give_up_at
+        asked = NOW + timedelta(seconds=retry_after)
+        assert verdict.due_at >= min(asked, give_up_at)
+
+
+@given(attempts, lives)
+def test_success_delivers_and_gone_kills_whatever_the_time(attempt: int, give_up_at: datetime) -> None:
+    claim = a_claim(attempt, give_up_at)
+    gone = Outcome(status=410, error="gone")
+    assert deliveries.judge(claim, Outcome(status=204), now=NOW, first_pause=5).state == "delivered"
+    assert deliveries.judge(claim, gone, now=NOW, first_pause=5).state == "dead"
+
+
+def prepared(count: int) -> int:
+    """One endpoint with `count` deliveries due at NOW."""
+    endpoint, _ = make_endpoint()
+    publish_check_in(count=count)
+    outbox.fan_out(NOW)
+    return endpoint.id
+
+
+def claim(endpoint: int, share: int = 100, *, at: datetime = NOW) -> list[Claim]:
+    return deliveries.claim({endpoint: share}, now=at, lease_seconds=LEASE)
+
+
+def one() -> Delivery:
+    database.session.expire_all()
+    return database.session.scalars(select(Delivery)).one()
+
+
+def settle(held: Claim, outcome: Outcome, *, at: datetime = NOW) -> None:
+    deliveries.settle([deliveries.judge(held, outcome, now=at, first_pause=5.0)])
+
+
+def test_a_share_is_kept(db: Session) -> None:
+    endpoint = prepared(5)
+    assert [len(claim(endpoint, 2)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_claimed_one_is_left_alone_until_its_lease_ends(db: Session) -> None:
+    endpoint = prepared(1)
+    (first,) = claim(endpoint)
+    assert deliveries.waiting(NOW) == []
+    assert claim(endpoint, at=NOW + timedelta(seconds=LEASE - 1)) == []
+    assert deliveries.waiting(NOW + timedelta(seconds=LEASE)) == [endpoint]
+    (second,) = claim(endpoint, at=NOW + timedelta(seconds=LEASE))
+    assert (first.message_id, first.attempts, second.attempts) == (second.message_id, 1, 2)
+
+
+def test_who_lost_the_lease_settles_nothing(db: Session) -> None:
+    endpoint = prepared(1)
+    (sleeper,) = claim(endpoint)
+    later = NOW + timedelta(seconds=LEASE)
+    (successor,) = claim(endpoint, at=later)
+    settle(sleeper, FAILED, at=later)
+    assert (one().state, one().last_error) == ("pending", None)
+    settle(successor, Outcome(status=200), at=later)
+    settle(sleeper, FAILED, at=later)
+    assert (one().state, one().delivered_at) == ("delivered", later)
+
+
+def test_a_failed_one_is_due_again_later_only(db: Session) -> None:
+    endpoint = prepared(1)
+    settle(claim(endpoint)[0], FAILED)
+    due = one().due_at
+    assert due > NOW
+    assert claim(endpoint, at=due - timedelta(seconds=1)) == []
+    assert len(claim(endpoint, at=due)) == 1
+
+
+def test_the_released_one_is_free_at_once_and_was_not_an_attempt(db: Session) -> None:
+    endpoint = prepared(1)
+    deliveries.release(claim(endpoint))
+    assert (one().attempts, one().lease_until) == (0, None)
+    assert claim(endpoint)[0].attempts == 1
+
+
+def test_a_disabled_endpoint_waits_for_nothing(db: Session) -> None:
+    endpoint = prepared(1)
+    db.get_one(Endpoint, endpoint).enabled = False
+    assert deliveries.waiting(NOW) == []
+
+
+def test_what_was_never_tried_in_time_is_given_up(db: Session) -> None:
+    prepared(1)
+    end = NOW + outbox.TOPICS["checkin.created"]
+    assert deliveries.expire(end) == 0
+    assert deliveries.expire(end + timedelta(hours=1)) == 1
+    assert (one().state, one().last_error) == ("dead", "expired")
+
+
+def test_pruning_spares_the_young_and_the_pending(db: Session) -> None:
+    endpoint = prepared(2)
+    settle(claim(endpoint, 1)[0], Outcome(status=200))
+    late = NOW + deliveries.KEEP + timedelta(seconds=1)
+    assert deliveries.prune(NOW + timedelta(days=1)) == 0
+    assert deliveries.prune(late) == 1
+    assert one().state == "pending"
+
+
+@pytest.mark.parametrize("outcome", [Outcome(status=200), FAILED])
+def test_any_delivery_can_be_sent_again(db: Session, outcome: Outcome) -> None:
+    endpoint = prepared(1)
+    (held,) = claim(endpoint)
+    settle(held, outcome, at=NOW + timedelta(days=4))
+    later = NOW + timedelta(days=5)
+    again = deliveries.retry(db.get_one(Endpoint, endpoint), held.id, now=later)
+    assert (again.state, again.attempts, again.due_at) == ("pending", 0, later)
+    (repeat,) = claim(endpoint, at=later)
+    assert repeat.message_id == held.message_id
+    settle(repeat, FAILED, at=later)
+    assert one().state == "pending", "it has a new life"
+
+
+def test_another_endpoints_delivery_is_not_found(db: Session) -> None:
+    endpoint = prepared(1)
+    (held,) = claim(endpoint)
+    other, _ = make_endpoint(organiser="cleo")
+    with pytest.raises(ServiceError) as refusal:
+        deliveries.retry(other, held.id, now=NOW)
+    assert refusal.value.code == "not_found"
