@@ -1,4 +1,4 @@
-"""Who checked in, as other rooms may ask for it: a SELECT, never the rows."""
+"""The ledger of a stream's check-ins, from which the live figures are made again."""
 
 from sqlalchemy import Select, select
 
@@ -7,5 +7,6 @@ from service.checkin.models import CheckIn
 
 
 def checked_in(stream: int) -> Select[int]:
-    """The members who checked in to the sitting of `stream`."""
-    return select(CheckIn.member_id).join(Stream, Stream.sitting_id == CheckIn.sitting_id).where(Stream.id == stream)
+    """The members that have checked in to the stream's sitting, each once."""
+    sitting = select(Stream.sitting_id).where(Stream.id == stream).scalar_subquery()
+    return select(CheckIn.member_id).where(CheckIn.sitting_id == sitting)
