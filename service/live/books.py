@@ -47,6 +47,7 @@ class Books:
         self._refreshed = refreshed
         self._clerk = Clerk(config.database_url, loop)
         self._best_trip = float("inf")
+        self.refreshes = 0  # begun so far
         self._beating = self._writing = self._refreshing = False
         self._beat_at = self._write_at = self._refresh_at = self._again_at = 0.0
         self._fresh_at = loop.time()
@@ -121,6 +122,7 @@ class Books:
 
     def _refresh(self, now: float) -> None:
         self._refreshing = True
+        self.refreshes += 1
         self._refresh_at = now + self._config.deny_refresh_seconds
         self._again_at = now + REFRESH_AGAIN_SECONDS
         self._clerk.submit(admission.load, self._loaded)

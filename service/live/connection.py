@@ -127,11 +127,14 @@ class Connection(Wire, asyncio.Protocol):
             self.transport.write(data)
 
     def finish(self) -> None:
+        if self.state == CLOSED and self.transport is not None:
+            self.transport.write_eof()  # a plain HTTP answer: its reader may wait for the end
         self.wait(LINGER, self.gateway.ticks.linger)
 
     def hang_up(self) -> None:
         if self.transport is not None:
             self.transport.close()
+        self.wait(LINGER, self.gateway.ticks.linger)  # should the peer not take what was written
 
     def greeting(self) -> bytes:
         return self.gateway.greeting(self.number)

@@ -83,6 +83,7 @@ class Waiting(NamedTuple):
     stream: int
     ack: str
     until: float
+    refreshes: int
 
 
 class Gateway:
@@ -162,6 +163,8 @@ class Gateway:
             connection.abort()
         if self._tick_handle is not None:
             self._tick_handle.cancel()
+        for connection in self.wheel:
+            connection.leave()  # who was within grace; quiet for the others
         leaving = [audience.finish() for audience in self.audiences.values()]
         await asyncio.gather(*leaving, self.books.finish(deadline - self.now()), return_exceptions=True)
         await self._valkey.aclose()
@@ -264,7 +267,8 @@ class Gateway:
         elif len(self._waiting) >= WAITING_LIMIT:
             self.refuse(connection, ack, "too_many_requests")
         else:
-            self._waiting.append(Waiting(connection, stream, ack, self.now() + RULES_SECONDS))
+            until = self.now() + RULES_SECONDS
+            self._waiting.append(Waiting(connection, stream, ack, until, self.books.refreshes))
             self.books.refresh_soon(self.now())
 
     def _decide(self, connection: Connection, stream: int, ack: str) -> None:
@@ -306,8 +310,13 @@ class Gateway:
                 connection.leave()
                 connection.close(websocket.POLICY, "token_denied")
         self._denied = denied
-        waiting, self._waiting = self._waiting, []
-        for join in waiting:
+        begun = self.books.refreshes
+        ready = [join for join in self._waiting if join.refreshes < begun]
+        # A refresh that had begun before the question was asked may have missed what was asked for.
+        self._waiting = [join for join in self._waiting if join.refreshes >= begun]
+        if self._waiting:
+            self.books.refresh_soon(self.now())
+        for join in ready:
             self._decide_late(join, "stream_unknown" if fresh else "database_unavailable")
 
     def _decide_late(self, join: Waiting, otherwise: str) -> None:

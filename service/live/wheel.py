@@ -4,6 +4,7 @@ Promises: an entry costs one list slot; it comes out once, at its tick or at the
 never removed: an owner that changed its mind sees that the tick is no longer the one it is due at, and ignores it.
 """
 
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 Entry = TypeVar("Entry")
@@ -27,6 +28,11 @@ class Wheel(Generic[Entry]):
             bucket = self._buckets[due] = (due, [])
         bucket[1].append(entry)
         return bucket[0]
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Every entry that has not come out yet, also outdated ones."""
+        for _, entries in self._buckets.values():
+            yield from entries
 
     def advance(self) -> list[Entry]:
         """Go one tick on; what is due now."""
