@@ -22,14 +22,19 @@ def setting(default: Any, doc: str) -> Any:
     return field(default=default, metadata={"doc": doc})
 
 
+def secret(default: Any, doc: str) -> Any:
+    """A setting that no log and no traceback may show."""
+    return field(default=default, metadata={"doc": doc}, repr=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Every setting of every process. Seconds are seconds, bytes are bytes."""
 
-    database_url: str = setting("", "PostgreSQL, as postgresql://user:password@host/name. Required.")
-    redis_url: str = setting("", "Valkey, as redis://host:port/0 or unix:///path. Required.")
-    secret_key: str = setting("", "Signs tokens, at least 32 characters; the same on every process. Required.")
-    previous_secret_key: str = setting("", "The key before the last change; still accepted, never used to sign.")
+    database_url: str = secret("", "PostgreSQL, as postgresql://user:password@host/name. Required.")
+    redis_url: str = secret("", "Valkey, as redis://host:port/0 or unix:///path. Required.")
+    secret_key: str = secret("", "Signs tokens, at least 32 characters; the same on every process. Required.")
+    previous_secret_key: str = secret("", "The key before the last change; still accepted, never used to sign.")
     data_dir: str = setting(".chunshui", "Where the embedded PostgreSQL and Valkey keep their data.")
     default_language: str = setting("zh", "zh or en: language of texts where the client asks for none.")
     log_level: str = setting("info", "debug, info, warning or error.")
@@ -67,7 +72,7 @@ class Config:
 
     wechat_api_url: str = setting(PRODUCTION_WECHAT, "Base address of WeChat's server API.")
     wechat_appid: str = setting("", "The mini-program's appid.")
-    wechat_secret: str = setting("", "The mini-program's secret.")
+    wechat_secret: str = secret("", "The mini-program's secret.")
     wechat_timeout_seconds: float = setting(3.0, "Patience with WeChat.")
 
     webhook_private_addresses: bool = setting(False, "Whether webhooks may go to private addresses (tests, demo).")

@@ -95,10 +95,11 @@ def _grow(rows: Sequence[tuple[int | None, str, str, str, str]]) -> dict[str, tu
 
 def hold(starts_at: datetime, ends_at: datetime, *, rehearsal: bool) -> Stream:
     """The day with its five organisers and one stream, in that window."""
-    cities = db.session.scalars(select(Organisation.id).where(Organisation.division_code.in_(HOMES))).all()
+    known = select(Organisation.division_code, Organisation.id).where(Organisation.division_code.in_(HOMES))
+    cities = dict(db.session.execute(known).tuples())
     activity = Activity(kind="themed_day", theme=THEME, attendance="open", rehearsal=rehearsal, invitations=[])
     activity.organisers = [
-        ActivityOrganiser(organisation_id=city, tier="lead", position=place) for place, city in enumerate(cities)
+        ActivityOrganiser(organisation_id=cities[code], tier="lead", position=place) for place, code in enumerate(HOMES)
     ]
     sitting = Sitting(starts_at=starts_at, ends_at=ends_at, checkin_opens_at=starts_at, checkin_closes_at=ends_at)
     stream = Stream(title="现场直播", opens_at=starts_at, closes_at=ends_at)

@@ -2,11 +2,11 @@
 
 from service.config import Config
 
-config = Config.from_env()
+settings = Config.from_env()
 
-bind = f"{config.web_host}:{config.web_port}"
+bind = f"{settings.web_host}:{settings.web_port}"
 worker_class = "gevent"
-workers = config.web_workers
+workers = settings.web_workers
 worker_connections = 2000
 graceful_timeout = 10
 timeout = 30
@@ -24,4 +24,4 @@ def post_fork(server: object, worker: object) -> None:
     """Logs of our form; psycopg is imported by the application, after gevent has patched the process."""
     from service.logs import configure
 
-    configure(config.log_level, "web")
+    configure(settings.log_level, "web")
