@@ -10,16 +10,16 @@ import { asProblem, Problem, type Basis } from './api'
 export interface NodeCount {
   id: number
   name: string
-  online: number
+  online: number | null
 }
 export interface PlaceCount {
   code: string
   name: string
-  online: number
+  online: number | null
 }
 export interface Snapshot {
   stream: number
-  epoch: number | string
+  epoch: string
   seq: number
   as_of: string
   basis: Basis

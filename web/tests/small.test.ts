@@ -96,10 +96,11 @@ describe('a figure', () => {
     expect(certainty({ basis: 'exact', reason: null }).label).toBe('exact')
     expect(certainty({ basis: 'degraded', reason: 'rebuilding' }).label).toBe('degradedRebuilding')
     expect(certainty({ basis: 'degraded', reason: null }).level).toBe('degraded')
+    expect(certainty({ basis: 'exact', reason: 'valkey' }).level).toBe('degraded')
   })
 
   it('is never replaced by an older reading of its epoch', () => {
-    const of = (epoch: number, seq: number, stream = 7): Snapshot => ({ stream, epoch, seq }) as Snapshot
+    const of = (epoch: number, seq: number, stream = 7): Snapshot => ({ stream, epoch: String(epoch), seq }) as Snapshot
     expect(supersedes(of(1, 4), of(1, 5))).toBe(false)
     expect(supersedes(of(1, 5), of(1, 5))).toBe(true)
     expect(supersedes(of(2, 1), of(1, 5))).toBe(true)

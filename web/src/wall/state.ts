@@ -11,7 +11,7 @@ export interface Certainty {
 
 export function certainty(snapshot: Pick<Snapshot, 'basis' | 'reason'> | null): Certainty {
   if (!snapshot) return { level: 'waiting', label: 'waiting', why: 'waitingWhy' }
-  if (snapshot.basis === 'exact') return { level: 'exact', label: 'exact', why: 'exactWhy' }
+  if (snapshot.basis === 'exact' && !snapshot.reason) return { level: 'exact', label: 'exact', why: 'exactWhy' }
   if (snapshot.reason === 'lease') return { level: 'degraded', label: 'degradedLease', why: 'degradedLeaseWhy' }
   if (snapshot.reason === 'rebuilding')
     return { level: 'degraded', label: 'degradedRebuilding', why: 'degradedRebuildingWhy' }

@@ -13,6 +13,19 @@ export interface Step {
   name: string
 }
 
+interface Trails {
+  organisation: Step[]
+  place: Step[]
+}
+
+const trailKey = (stream: number): string => `chunshui.trails.${stream}`
+
+/** Where the wall had gone down to before a reload. */
+function recallTrails(stream: number | undefined): Trails {
+  const kept = stream === undefined ? null : sessionStorage.getItem(trailKey(stream))
+  return kept ? (JSON.parse(kept) as Trails) : { organisation: [], place: [] }
+}
+
 export function useWall() {
   const organiser = ref<Organiser | null>(null)
   const activities = ref<Activity[]>([])
@@ -37,7 +50,12 @@ export function useWall() {
       ...(place ? { place: place.key as string } : {}),
     }
   })
-  watch(watching, (wanted) => wanted && feed?.watch(wanted))
+  watch(watching, (wanted) => {
+    if (!wanted) return
+    feed?.watch(wanted)
+    const trails: Trails = { organisation: organisationTrail.value, place: placeTrail.value }
+    sessionStorage.setItem(trailKey(wanted.stream), JSON.stringify(trails))
+  })
 
   function received(next: Snapshot): void {
     if (!supersedes(next, snapshot.value)) return
@@ -48,6 +66,7 @@ export function useWall() {
 
   function refused(problem: Problem): void {
     if (problem.status === 401) forgetOrganiser()
+    else if (problem.code !== 'stream_unknown') [organisationTrail.value, placeTrail.value] = [[], []]
     trouble.value = explain(problem)
   }
 
@@ -79,8 +98,9 @@ export function useWall() {
   }
 
   function watchStream(chosen: Stream | null): void {
-    organisationTrail.value = []
-    placeTrail.value = []
+    const trails = recallTrails(chosen?.id)
+    organisationTrail.value = trails.organisation
+    placeTrail.value = trails.place
     snapshot.value = null
     points.value = []
     trouble.value = ''
