@@ -2,9 +2,9 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from service.checkin.models import CheckIn
@@ -14,7 +14,7 @@ from tests.factories import bearer, make_activity, make_member, make_organisatio
 REFERENCE = "3f0e6e3c-0d7c-4f3e-9a55-2f1a1b0c9d11"
 
 
-def test_check_in_and_again(client: FlaskClient, db: Session) -> None:
+def test_check_in_and_again(client: Any, db: Session) -> None:
     member = make_member(place=make_place())
     activity = make_activity()
     path, headers = f"/api/v1/activities/{activity.id}/check-ins", bearer(member=member)
@@ -38,14 +38,14 @@ def test_check_in_and_again(client: FlaskClient, db: Session) -> None:
 
 
 @pytest.mark.parametrize(("opens", "closes", "code"), [(1, 2, "checkin_not_open"), (-2, -1, "checkin_closed")])
-def test_outside_the_window(client: FlaskClient, db: Session, opens: int, closes: int, code: str) -> None:
+def test_outside_the_window(client: Any, db: Session, opens: int, closes: int, code: str) -> None:
     activity = make_activity(opens=timedelta(hours=opens), closes=timedelta(hours=closes))
     answer = client.post(f"/api/v1/activities/{activity.id}/check-ins", json={"reference": REFERENCE}, headers=bearer())
     assert (answer.status_code, answer.json["code"]) == (409, code)
     assert db.query(CheckIn).count() == 0
 
 
-def test_rostered_admits_the_invited_subtree_only(client: FlaskClient) -> None:
+def test_rostered_admits_the_invited_subtree_only(client: Any) -> None:
     city = make_organisation(level="city")
     activity = make_activity(lead=city, invited=[city])
     path = f"/api/v1/activities/{activity.id}/check-ins"
@@ -78,7 +78,7 @@ def test_rostered_admits_the_invited_subtree_only(client: FlaskClient) -> None:
         ([], "validation"),
     ],
 )
-def test_bad_bodies(client: FlaskClient, db: Session, body: object, code: str) -> None:
+def test_bad_bodies(client: Any, db: Session, body: object, code: str) -> None:
     activity = make_activity()
     answer = client.post(
         f"/api/v1/activities/{activity.id}/check-ins",
@@ -91,7 +91,7 @@ def test_bad_bodies(client: FlaskClient, db: Session, body: object, code: str) -
     assert db.query(CheckIn).count() == 0
 
 
-def test_malformed_oversized_and_unknown(client: FlaskClient) -> None:
+def test_malformed_oversized_and_unknown(client: Any) -> None:
     activity = make_activity()
     path, headers = f"/api/v1/activities/{activity.id}/check-ins", bearer()
     malformed = client.post(path, data="{", content_type="application/json", headers=headers)
@@ -103,20 +103,20 @@ def test_malformed_oversized_and_unknown(client: FlaskClient) -> None:
         assert (unknown.status_code, unknown.json["code"]) == (404, "not_found")
 
 
-def test_a_foreign_sitting_is_not_found(client: FlaskClient) -> None:
+def test_a_foreign_sitting_is_not_found(client: Any) -> None:
     activity, other = make_activity(), make_activity()
     body = {"reference": REFERENCE, "sitting": other.sittings[0].id}
     answer = client.post(f"/api/v1/activities/{activity.id}/check-ins", json=body, headers=bearer())
     assert (answer.status_code, answer.json["code"]) == (404, "not_found")
 
 
-def test_without_a_token(client: FlaskClient) -> None:
+def test_without_a_token(client: Any) -> None:
     answer = client.post(f"/api/v1/activities/{make_activity().id}/check-ins", json={"reference": REFERENCE})
     assert (answer.status_code, answer.json["code"]) == (401, "token_missing")
 
 
 @pytest.mark.parametrize(("told", "believed"), [(-10, -10), (-120, 0), (10, 0)])
-def test_a_phones_clock_is_believed_where_it_can_be_right(client: FlaskClient, told: int, believed: int) -> None:
+def test_a_phones_clock_is_believed_where_it_can_be_right(client: Any, told: int, believed: int) -> None:
     activity = make_activity()
     claimed = datetime.now(UTC) + timedelta(minutes=told)
     body = {"reference": REFERENCE, "happened_at": claimed.isoformat()}
