@@ -3,6 +3,7 @@
 The secret is shown once, at registration. Everyone may see only what belongs to their own part of the tree.
 """
 
+import re
 import secrets as randomness
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from service.notify.models import Endpoint
 log = structlog.get_logger(__name__)
 
 KEY_BYTES = 32
+# A name as it goes to the resolver, Chinese ones already in their ASCII form.
+HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 # Every event is multiplied by the endpoints that listen: the bound is on what one organisation may cause.
 MOST_ENDPOINTS = 20
 
@@ -81,7 +84,7 @@ def check_url(url: str, *, private: bool) -> None:
     address = literal(host)
     wrong = {
         "scheme": parsed.scheme not in schemes,
-        "host": not host,
+        "host": address is None and not HOST.fullmatch(host),
         "port": parsed.port is not None and not 0 < parsed.port < 65_536,
         "userinfo": bool(parsed.userinfo),
         "fragment": bool(parsed.fragment),

@@ -1,19 +1,18 @@
 """Shapes of the room's requests and answers."""
 
 from apiflask import Schema
-from apiflask.fields import Boolean, DateTime, Integer, List, Nested, String
+from apiflask.fields import Boolean, Integer, List, Nested, String
 from marshmallow.validate import Length, OneOf, Range
 
+from service.fields import MAX_ID, Line, Moment
 from service.notify.models import STATES
 from service.notify.outbox import TOPICS
-
-MAX_ID = 2**63 - 1
 
 
 class EndpointIn(Schema):
     """What an organiser registers."""
 
-    url = String(required=True, validate=Length(8, 2048))
+    url = Line(2048, required=True)
     topics = List(String(validate=OneOf(list(TOPICS))), required=True, validate=Length(1, len(TOPICS)))
 
 
@@ -25,7 +24,7 @@ class EndpointOut(Schema):
     topics = List(String())
     enabled = Boolean()
     disabled_reason = String()
-    created_at = DateTime()
+    created_at = Moment()
 
 
 class EndpointCreatedOut(EndpointOut):
@@ -56,11 +55,11 @@ class DeliveryOut(Schema):
     topic = String(attribute="event.topic")
     state = String()
     attempts = Integer()
-    due_at = DateTime()
+    due_at = Moment()
     last_status = Integer()
     last_error = String()
-    created_at = DateTime(attribute="event.created_at")
-    delivered_at = DateTime()
+    created_at = Moment(attribute="event.created_at")
+    delivered_at = Moment()
 
 
 class DeliveriesOut(Schema):

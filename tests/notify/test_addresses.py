@@ -56,6 +56,8 @@ def test_a_name_is_no_address() -> None:
         ("http://example.org/hook", "scheme"),
         ("ftp://example.org/hook", "scheme"),
         ("https://", "host"),
+        ("https://exa mple.org/", "host"),
+        ("https://exa%0d%0ample.org/", "host"),
         ("https://user:secret@example.org/", "userinfo"),
         ("https://example.org/#part", "fragment"),
         ("https://127.0.0.1/", "address"),

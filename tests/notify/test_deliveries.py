@@ -4,6 +4,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from apiflask import APIFlask
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -191,3 +192,25 @@ def test_another_endpoints_delivery_is_not_found(db: Session) -> None:
     with pytest.raises(ServiceError) as refusal:
         deliveries.retry(other, held.id, now=NOW)
     assert refusal.value.code == "not_found"
+
+
+def test_two_claims_at_the_same_moment_share(app: APIFlask) -> None:
+    """Neither waits for the other, and nothing is taken twice."""
+    endpoint = prepared(6)
+    wanted = {"endpoints": [endpoint], "shares": [3], "now": NOW, "lease_until": NOW + timedelta(seconds=LEASE)}
+    with database.engine.connect() as one, database.engine.connect() as other:
+        taken = [{row.id for row in session.execute(deliveries.CLAIM, wanted)} for session in (one, other)]
+    assert [len(ids) for ids in taken] == [3, 3]
+    assert not taken[0] & taken[1]
+
+
+def test_two_fan_outs_at_the_same_moment_share(app: APIFlask) -> None:
+    make_endpoint()
+    publish_check_in(count=6)
+    wanted = {"now": NOW, "batch": 3, "topics": ["checkin.created"], "spans": [timedelta(days=3)]}
+    with database.engine.connect() as one, database.engine.connect() as other:
+        taken = [session.execute(outbox.FAN_OUT, wanted).rowcount for session in (one, other)]
+        one.commit()
+        other.commit()
+    assert taken == [3, 3]
+    assert len(database.session.scalars(select(Delivery)).all()) == 6
