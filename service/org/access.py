@@ -76,7 +76,7 @@ def refuse_other_sites() -> None:
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     config: Config = current_app.config["CHUNSHUI"]
-    ours = {request.host, urlsplit(config.web_url).netloc}
+    ours = {request.host, urlsplit(config.web_url).netloc} - {""}
     if site is not None and site != "same-origin":
         raise ServiceError("forbidden")
     if site is None and origin is not None and urlsplit(origin).netloc not in ours:
