@@ -1,6 +1,7 @@
 """A receiver of webhooks on the loopback: real HTTP, kept connections, answers as told."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -68,13 +69,18 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
+    def handle_error(self, *_: object) -> None:
+        """A client that refuses our certificate is what some tests want."""
+
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """A running receiver at `receiver.url`."""
+def receiving(tls: ssl.SSLContext | None = None, *, host: str = "127.0.0.1") -> Iterator[Receiver]:
+    """A running receiver at `receiver.url`, which names `host`; over TLS if given a context."""
     receiver = Receiver()
     server = Server(("127.0.0.1", 0), handler(receiver))
-    receiver.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    receiver.url = f"{'https' if tls else 'http'}://{host}:{server.server_address[1]}/hook"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
