@@ -60,6 +60,7 @@ class Feed:
         self._watched: dict[tuple[str, int], View] = {}
         self._last: dict[int, Snapshot] = {}
         self._away = False
+        self._failed = False
 
     def watch(self, client: str, view: View) -> None:
         """Show `view` to a client from the next reading on, in place of what it saw of that stream."""
@@ -86,6 +87,7 @@ class Feed:
 
     def tick(self, monotonic: float) -> None:
         """Read every watched stream and tell whoever is owed something."""
+        self._failed = False
         for stream in {view.stream for view in self._subscriptions}:
             views = [view for view in self._subscriptions if view.stream == stream]
             seen = self._read(stream, views)
@@ -96,17 +98,22 @@ class Feed:
         self._last = {stream: self._last[stream] for _, stream in self._watched if stream in self._last}
 
     def _read(self, stream: int, views: Iterable[View]) -> Snapshot | None:
+        # One failure is enough a round: a frozen Valkey would hold up every stream in turn.
+        if not self._failed:
+            try:
+                self._last[stream] = self._ask(stream, views)
+                self._away = False
+                return self._last[stream]
+            except redis.RedisError as error:
+                self._failed = True
+                self._say_away(error)
+        last = self._last.get(stream)
+        return replace(last, reason="valkey") if last else None
+
+    def _ask(self, stream: int, views: Iterable[View]) -> Snapshot:
         organisations = sorted({node[0] for view in views for node in homes(view)})
         places = sorted({node[0] for view in views for node in places_of(view)})
-        try:
-            seen = read_snapshot(self._client, stream, timing=self._timing, organisations=organisations, places=places)
-        except redis.RedisError as error:
-            self._say_away(error)
-            last = self._last.get(stream)
-            return replace(last, reason="valkey") if last else None
-        self._away = False
-        self._last[stream] = seen
-        return seen
+        return read_snapshot(self._client, stream, timing=self._timing, organisations=organisations, places=places)
 
     def _say_away(self, error: redis.RedisError) -> None:
         if not self._away:

@@ -26,6 +26,7 @@ from service.live.scripts import Timing
 from service.working import Task
 
 TICK_SECONDS = 1.0
+REFILL_SECONDS = 0.25
 # Two ticks were missed when more than so many intervals lie between two.
 MISSED = 2.5
 RECONCILE_SECONDS = 10.0
@@ -66,8 +67,8 @@ def tasks(config: Config) -> list[Task]:
     return [
         Task("streams", TICK_SECONDS, lambda _: keeper.look_up(read_clock())),
         Task("reap", TICK_SECONDS, lambda _: keeper.reap(valkey.client())),
-        Task("refill", TICK_SECONDS, lambda _: keeper.refill(valkey.client())),
-        Task("reconcile", RECONCILE_SECONDS, lambda _: keeper.reconcile(valkey.client())),
+        Task("refill", REFILL_SECONDS, lambda _: keeper.refill(valkey.client())),
+        Task("reconcile", RECONCILE_SECONDS, lambda _: keeper.reconcile(valkey.client(), read_clock())),
         Task("audit", AUDIT_SECONDS, lambda _: keeper.audit(valkey.client())),
         Task("peaks", TICK_SECONDS, lambda _: recording.record_peaks(keeper.peaks())),
         Task("curve", spacing, lambda _: keeper.record(valkey.client(), read_clock(), spacing)),
@@ -112,11 +113,11 @@ class Keeper:
                 except figures.EpochGoneError:
                     log.warning("valkey was emptied again", stream=stream.id)
 
-    def reconcile(self, client: redis.Redis, *, now: int = 0) -> None:
+    def reconcile(self, client: redis.Redis, at: datetime, *, now: int = 0) -> None:
         """Note again whoever PostgreSQL knows and Valkey does not, after a check-in that Valkey missed."""
         for stream in self.streams:
             tick = self.ticks.get(stream.id)
-            if tick is None or tick.rebuilding:
+            if tick is None or tick.rebuilding or not stream.opens_at - EARLY <= at <= stream.closes_at + EARLY:
                 continue
             for noted, ledger in ledgers(stream.id).items():
                 missing = counted(ledger) - getattr(tick, noted)

@@ -14,7 +14,7 @@ from service.activity.models import Stream
 from service.live import figures, reaping, recording
 from service.live.audit import audit
 from service.live.models import Stay
-from service.live.presence import Attribution, Holding, Reply
+from service.live.presence import Attribution, Batch, Holding, Reply
 from service.live.reaping import Keeper
 from service.live.scripts import Timing, call, key
 from tests.factories import make_stream
@@ -47,11 +47,16 @@ class Scene:
         reply = None
         while batch := holding.batch(renew=renew):
             renew = False
-            arguments = batch.arguments(TIMING)[1:]
-            reply = Reply.parse(call(self.valkey, "flush", self.stream, *arguments, boot=batch.boot, now=self.now))
+            reply = self.deliver(batch)
             holding.acknowledge(reply)
         assert reply is not None
         return reply
+
+    def deliver(self, batch: Batch | None) -> Reply:
+        """Execute a flush, whenever it was sent."""
+        assert batch is not None
+        arguments = batch.arguments(TIMING)[1:]
+        return Reply.parse(call(self.valkey, "flush", self.stream, *arguments, boot=batch.boot, now=self.now))
 
     def tick(self, *holdings: Holding, seconds: int = 1, refill: bool = True) -> None:
         """So many seconds in which the worker is awake and `holdings` renew their leases."""
@@ -112,13 +117,75 @@ def test_the_reaped_boot_id_is_never_revived(scene: Scene) -> None:
     scene.tick(late, seconds=7)
     scene.tick(seconds=7)
     for batch in (first, late.batch(renew=True)):
-        assert batch is not None
-        arguments = batch.arguments(TIMING)[1:]
-        answer = call(scene.valkey, "flush", scene.stream, *arguments, boot=batch.boot, now=scene.now)
-        assert Reply.parse(answer).status == "restart"
+        assert scene.deliver(batch).status == "restart"
     late.lost()
     assert scene.seen().online == 0
     assert scene.flush(late).online == 1
+
+
+def test_a_flush_for_another_epoch_is_refused(scene: Scene) -> None:
+    worker = scene.holding(1)
+    first = worker.batch()
+    assert first is not None
+    worker.acknowledge(scene.deliver(first))
+    worker.join(2, HOME)
+    second = worker.batch()
+    scene.valkey.flushdb()
+    # The first one came again, late: its boot id is known in the new epoch too.
+    assert scene.deliver(first).status == "applied"
+    assert scene.deliver(second).status == "restart"
+
+
+def test_a_boot_id_that_a_replica_never_heard_of_begins_anew(scene: Scene) -> None:
+    scene.flush(scene.holding(5))
+    worker = scene.holding(1)
+    old = {name: scene.valkey.dump(name) for name in cast("list[bytes]", scene.valkey.keys())}
+    scene.flush(worker)
+    scene.valkey.flushdb()
+    for name, value in old.items():
+        scene.valkey.restore(name, 0, cast(bytes, value))
+    assert scene.seen().online == 1
+    worker.join(2, HOME)
+    worker.acknowledge(scene.deliver(worker.batch()))
+    scene.flush(worker)
+    assert scene.seen().online == 3
+
+
+def test_a_flush_that_a_replica_missed_is_a_gap(scene: Scene) -> None:
+    worker = scene.holding(1)
+    scene.flush(worker)
+    old = {name: scene.valkey.dump(name) for name in cast("list[bytes]", scene.valkey.keys())}
+    worker.join(2, HOME)
+    scene.flush(worker)
+    scene.valkey.flushdb()
+    for name, value in old.items():
+        scene.valkey.restore(name, 0, cast(bytes, value))
+    worker.leave(1)
+    assert scene.deliver(worker.batch()).status == "restart"
+    # What the old boot id holds is in doubt until it is reaped: member 1 has left.
+    assert (scene.seen().online, scene.seen().in_doubt) == (1, 1)
+
+
+def test_an_expired_lease_is_not_renewed(scene: Scene) -> None:
+    worker = scene.holding(1)
+    scene.flush(worker)
+    scene.now += TIMING.lease
+    worker.acknowledge(scene.deliver(worker.batch(renew=True)))
+    assert worker.sequence == 3
+    scene.now += TIMING.lease + 1
+    assert scene.deliver(worker.batch(renew=True)).status == "restart"
+
+
+def test_a_repeat_gives_the_first_answer_and_no_new_lease(scene: Scene) -> None:
+    worker = scene.holding(1)
+    batch = worker.batch()
+    first = scene.deliver(batch)
+    scene.flush(scene.holding(2, 3))
+    scene.now += 4000
+    repeat = scene.deliver(batch)
+    assert (repeat.status, repeat.online, repeat.as_of) == ("repeated", first.online, first.as_of)
+    scene.now += 1001
+    assert scene.deliver(batch).status == "restart"
 
 
 def test_a_gateway_that_slept_past_its_lease_pushes_everybody_again(scene: Scene) -> None:
@@ -126,14 +193,8 @@ def test_a_gateway_that_slept_past_its_lease_pushes_everybody_again(scene: Scene
     scene.tick(sleeper, other, seconds=7)
     scene.tick(other, seconds=8)
     assert scene.seen().online == 1
-    batch = sleeper.batch(renew=True)
-    assert batch is not None
-    answer = call(scene.valkey, "flush", scene.stream, *batch.arguments(TIMING)[1:], boot=batch.boot, now=scene.now)
-    sleeper.acknowledge(Reply.parse(answer))
-    half = sleeper.batch()
-    assert half is not None
-    answer = call(scene.valkey, "flush", scene.stream, *half.arguments(TIMING)[1:], boot=half.boot, now=scene.now)
-    sleeper.acknowledge(Reply.parse(answer))
+    sleeper.acknowledge(scene.deliver(sleeper.batch(renew=True)))
+    sleeper.acknowledge(scene.deliver(sleeper.batch()))
     # Half of its members are back: a figure that cannot be called exact.
     assert (scene.seen().online, scene.seen().reason, scene.seen().in_doubt) == (501, "rebuilding", 500)
     scene.flush(sleeper)
@@ -224,9 +285,9 @@ def test_a_check_in_that_valkey_missed_is_counted(scene: Scene, app: Flask) -> N
         figures.note(scene.valkey, scene.stream, [11], field="checked_in", now=scene.now)
         scene.tick()
         assert scene.seen().checked_in == 1
-        scene.keeper.reconcile(scene.valkey, now=scene.now)
+        scene.keeper.reconcile(scene.valkey, NOW, now=scene.now)
         assert scene.seen().checked_in == 2
-        scene.keeper.reconcile(scene.valkey, now=scene.now)
+        scene.keeper.reconcile(scene.valkey, NOW, now=scene.now)
         assert scene.seen().checked_in == 2
     finally:
         del app.extensions["check_in_ledger"]
