@@ -44,15 +44,17 @@ function format(value: Moment, zone: string | undefined, options: Intl.DateTimeF
 const CLOCK = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const
 const DAY = { year: 'numeric', month: 'long', day: 'numeric', weekday: 'long' } as const
 
+const SHORT_DAY = { month: 'long', day: 'numeric', weekday: 'short' } as const
+
 export const clockTime = (value: Moment, zone?: string): string =>
   format(value, zone, { ...CLOCK, second: '2-digit' })
 export const shortTime = (value: Moment, zone?: string): string => format(value, zone, CLOCK)
 export const day = (value: Moment, zone?: string): string => format(value, zone, DAY)
 
-/** "2026年11月23日星期一 09:00–10:30", the second day named only when it is another one. */
+/** "2026年11月23日星期一 09:00 – 10:30", the second day named only when it is another one. */
 export function period(from: Moment, to: Moment, zone?: string): string {
   const [first, last] = [day(from, zone), day(to, zone)]
-  const end = first === last ? shortTime(to, zone) : `${last} ${shortTime(to, zone)}`
+  const end = first === last ? shortTime(to, zone) : `${format(to, zone, SHORT_DAY)} ${shortTime(to, zone)}`
   return `${first} ${shortTime(from, zone)} – ${end}`
 }
 

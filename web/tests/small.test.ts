@@ -51,6 +51,7 @@ describe('texts', () => {
     expect(clockTime(NINE, 'Asia/Shanghai')).toBe('09:00:00')
     expect(clockTime(NINE, 'Asia/Urumqi')).toBe('07:00:00')
     expect(period(NINE, NINE + HOUR, 'Asia/Shanghai')).toBe('2026年11月23日星期一 09:00 – 10:00')
+    expect(period(NINE, NINE + 24 * HOUR, 'Asia/Shanghai')).toBe('2026年11月23日星期一 09:00 – 11月24日周二 09:00')
     expect(clockTime(NINE, 'No/Where')).toMatch(/^\d\d:\d\d:\d\d$/)
   })
 })

@@ -25,10 +25,6 @@ interface Palette {
   size: number
 }
 
-interface Style extends Palette {
-  labels: boolean
-}
-
 /** The page's own colours, so that light and dark follow the style sheet. */
 export function palette(element: HTMLElement): Palette {
   const style = getComputedStyle(element)
@@ -61,12 +57,11 @@ const ROW_REMS = 2.6
 export function option(view: View, colours: Palette, height: number): EChartsCoreOption {
   const { points, cursor, zone } = view
   const seen = cursor === null ? points : points.filter((point) => point.t <= cursor)
-  const labelled = { ...colours, labels: cursor === null } // in replay the names stand beside the slider
   const label = view.spanMs > 20 * 60_000 ? shortTime : clockTime
   return {
     animation: false,
     textStyle: { fontFamily: colours.font, fontSize: colours.size },
-    grid: { left: 6, right: cursor === null ? colours.size * 5.6 : 12, top: 10, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
+    grid: { left: 6, right: 14, top: 10, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
     tooltip: tooltip(zone, colours),
     xAxis: {
       type: 'time',
@@ -85,22 +80,22 @@ export function option(view: View, colours: Palette, height: number): EChartsCor
       splitLine: { lineStyle: { color: colours.hairline, width: 1 } },
     },
     series: [
-      plain(t('joined'), line(seen, 'joined'), colours.muted, 'dashed', labelled),
-      plain(t('checkedIn'), line(seen, 'checkedIn'), colours.leaf, 'solid', labelled),
-      online(line(seen, 'online'), points, cursor, labelled),
-      ...(cursor === null ? [] : [faint(line(points, 'online'), labelled)]),
+      plain(t('joined'), line(seen, 'joined'), colours.muted, 'dashed'),
+      plain(t('checkedIn'), line(seen, 'checkedIn'), colours.leaf, 'solid'),
+      online(line(seen, 'online'), points, cursor, colours),
+      ...(cursor === null ? [] : [faint(line(points, 'online'), colours)]),
     ],
   }
 }
 
-function plain(name: string, data: Line, color: string, type: string, colours: Style): object {
-  return { ...base(name, data, color, colours), lineStyle: { color, width: 1.5, type } }
+function plain(name: string, data: Line, color: string, type: string): object {
+  return { ...base(name, data, color), lineStyle: { color, width: 1.5, type } }
 }
 
-function online(data: Line, points: readonly Point[], cursor: number | null, colours: Style): object {
+function online(data: Line, points: readonly Point[], cursor: number | null, colours: Palette): object {
   const spans = doubts(points).map(([from, to]) => [{ xAxis: from }, { xAxis: Math.max(to, from + 1_000) }])
   return {
-    ...base(t('online'), data, colours.water, colours),
+    ...base(t('online'), data, colours.water),
     z: 3,
     lineStyle: { color: colours.water, width: 3 },
     areaStyle: { color: colours.waterSoft },
@@ -112,13 +107,13 @@ function online(data: Line, points: readonly Point[], cursor: number | null, col
   }
 }
 
-const faint = (data: Line, colours: Style): object => ({
-  ...base('', data, colours.water, colours),
+const faint = (data: Line, colours: Palette): object => ({
+  ...base('', data, colours.water),
   lineStyle: { color: colours.water, width: 1, opacity: 0.45 },
   tooltip: { show: false },
 })
 
-function base(name: string, data: Line, color: string, colours: Style): object {
+function base(name: string, data: Line, color: string): object {
   return {
     name,
     type: 'line',
@@ -127,8 +122,6 @@ function base(name: string, data: Line, color: string, colours: Style): object {
     connectNulls: false,
     itemStyle: { color },
     emphasis: { disabled: true },
-    labelLayout: { moveOverlap: 'shiftY' },
-    endLabel: { show: colours.labels, formatter: '{a}', color, fontSize: colours.size * 0.9, distance: 8 },
   }
 }
 
