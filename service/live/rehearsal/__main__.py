@@ -38,11 +38,10 @@ class Generator:
         reports = asyncio.create_task(self._report_regularly())
         staying = asyncio.create_task(self._stay())
         leaving = asyncio.create_task(self.told["leave"].wait())
-        await asyncio.wait({staying, leaving, reports}, return_when=asyncio.FIRST_COMPLETED)
-        if staying.done():
-            await asyncio.wait({leaving, reports}, return_when=asyncio.FIRST_COMPLETED)
-        for broken in (task for task in (staying, reports) if task.done()):
-            broken.result()  # ends the process, with its traceback
+        for awaited in ({staying, leaving, reports}, {leaving, reports}):
+            ended, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()  # a broken phase ends the process, with its traceback
         self.crowd.closing = True
         staying.cancel()
         self.phase = "leaving"

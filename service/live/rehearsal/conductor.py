@@ -40,7 +40,8 @@ class Process:
         )
         self._orders = cast(IO[str], self._process.stdin)
         self.tell(json.dumps({"index": index, "plan": plan.to_json()}))
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._ear = threading.Thread(target=self._listen, daemon=True)
+        self._ear.start()
 
     def tell(self, word: str) -> None:
         """Say one line to the process; quiet when it has gone."""
@@ -58,16 +59,21 @@ class Process:
         except (subprocess.TimeoutExpired, BrokenPipeError):
             self._process.kill()
             self._process.wait()
+        self._ear.join()
 
     def _listen(self) -> None:
-        for line in cast(IO[str], self._process.stdout):
+        with cast(IO[str], self._process.stdout) as lines:
+            self._hear_all(lines)
+        if self.phase != "gone":
+            self.phase = "failed"
+        self._said.put(None)
+
+    def _hear_all(self, lines: IO[str]) -> None:
+        for line in lines:
             said = json.loads(line)
             self.tally, self.count = Tally.from_dict(said["tally"]), said["count"]
             self.phase = said["phase"]
             self._said.put(None)
-        if self.phase != "gone":
-            self.phase = "failed"
-        self._said.put(None)
 
 
 class Rehearsal:

@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
         self.auth = auth
         self.rest = b""
         self.upgraded = False
-        self.reason = "connection_lost"
+        self.reason = ""
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         owner, self.owner, self.transport = self.owner, None, None
         if owner is not None:
-            owner.ended(self, self.reason)
+            owner.ended(self, self.reason or "connection_lost")
 
     def write(self, frame: bytes) -> None:
         """Send a prepared frame; quiet when the connection has ended."""
@@ -125,8 +125,8 @@ class Connection(asyncio.Protocol):
             self._refuse(_refusal(payload))
 
     def _refuse(self, reason: str) -> None:
-        """Hang up; the owner hears `reason`, once, when the transport is gone."""
-        self.reason = reason
+        """Hang up; the owner hears the first `reason` when the transport is gone."""
+        self.reason = self.reason or reason
         if self.transport is not None:
             self.transport.abort()
 

@@ -95,6 +95,8 @@ class Crowd:
             member.rejoin()
         elif member.state is State.IDLE:
             member.connect()
+        elif member.state is State.LEAVING:  # its leave is not acknowledged yet
+            self.later(1.0, member)
 
     async def _open(self, member: Member, connection: Connection) -> None:
         try:

@@ -101,10 +101,9 @@ async def churn(crowd: Crowd, until: asyncio.Event) -> None:
 def _wander_off(crowd: Crowd, member: Member) -> None:
     if crowd.random.random() < 0.5:
         member.drop()
-        crowd.later(crowd.random.uniform(1.0, 6.0), member)
     else:
         member.leave()
-        crowd.later(crowd.random.uniform(1.0, 4.0), member)
+    crowd.later(crowd.random.uniform(0.2, 1.0) * crowd.plan.away_seconds, member)
 
 
 async def everybody_back(crowd: Crowd, within: float) -> None:

@@ -26,7 +26,8 @@ class Plan:
 
     `url` is the REST base, `gateway_url` the members' socket, `wechat_api_url` the sandbox that mints codes
     (not needed when every candidate has a token). With `stay` the members stay with gentle churn until
-    stopped; otherwise they leave after the plateau. Shares are of the members, churn is a share a minute.
+    stopped; otherwise they leave after the plateau. Shares are of the members, churn is a share a minute;
+    who wanders off is back within `away_seconds`.
     """
 
     gateway_url: str
@@ -41,6 +42,7 @@ class Plan:
     leave_seconds: float = 5.0
     quiet_seconds: float = 2.0
     churn_per_minute: float = 0.10
+    away_seconds: float = 6.0
     repeat_share: float = 0.02
     check_in_share: float = 0.80
     check_in_repeat_share: float = 0.02
