@@ -96,7 +96,7 @@ def _grow(rows: Sequence[tuple[int | None, str, str, str, str]]) -> dict[str, tu
 def hold(starts_at: datetime, ends_at: datetime, *, rehearsal: bool) -> Stream:
     """The day with its five organisers and one stream, in that window."""
     known = select(Organisation.division_code, Organisation.id).where(Organisation.division_code.in_(HOMES))
-    cities = dict(db.session.execute(known).tuples())
+    cities: dict[str | None, int] = dict(db.session.execute(known).all())
     activity = Activity(kind="themed_day", theme=THEME, attendance="open", rehearsal=rehearsal, invitations=[])
     activity.organisers = [
         ActivityOrganiser(organisation_id=cities[code], tier="lead", position=place) for place, code in enumerate(HOMES)
