@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from service.notify.channels.http import Answer, AnswerError, Client, target
 
+MOST_IDLE = 8
 Story = Callable[[Client, str], Awaitable[None]]
 
 
@@ -33,7 +34,7 @@ def served(*answers: bytes, story: Story) -> int:
 
     async def run() -> None:
         server = await asyncio.start_server(converse, "127.0.0.1", 0)
-        client = Client(private=True, most_idle=8)
+        client = Client(private=True, most_idle=MOST_IDLE)
         port = server.sockets[0].getsockname()[1]
         await story(client, f"http://127.0.0.1:{port}/hook")
         client.close()
@@ -75,6 +76,7 @@ def test_a_connection_is_used_again(answer: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 65537\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n",
     ],
 )
@@ -92,6 +94,14 @@ def test_a_connection_closed_meanwhile_is_replaced_without_a_failure() -> None:
             assert (await post(client, url)).status == 204
 
     assert served(NO_CONTENT, story=story) == 3
+
+
+def test_only_so_many_connections_are_kept() -> None:
+    async def story(client: Client, url: str) -> None:
+        await asyncio.gather(*(post(client, url) for _ in range(20)))
+        assert len(client._idle) == MOST_IDLE
+
+    assert served(NO_CONTENT, NO_CONTENT, story=story) == 20
 
 
 @pytest.mark.parametrize(

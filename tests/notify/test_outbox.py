@@ -1,5 +1,7 @@
 """The outbox: in the caller's transaction, and to those who listen."""
 
+from pathlib import Path
+
 import pytest
 from apiflask import APIFlask
 from sqlalchemy import select
@@ -8,6 +10,7 @@ from sqlalchemy.orm import Session
 from service.clock import now as read_clock
 from service.extensions import db as database
 from service.notify import outbox
+from service.notify.channels.webhook import REASONS
 from service.notify.models import Delivery, Endpoint, Outbox
 from service.notify.outbox import Event
 from tests.notify.factories import make_endpoint, publish_check_in
@@ -120,3 +123,9 @@ def test_the_secret_rests_sealed(db: Session) -> None:
     row = db.scalars(select(Endpoint)).one()
     assert secret.removeprefix("whsec_").encode() not in row.secret_ciphertext
     assert row.secret_ciphertext[8:] != row.subject_key_ciphertext[8:]
+
+
+def test_every_topic_and_every_reason_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+    words = [*outbox.TOPICS, *(word for _, word in REASONS), "status", "redirect", "gone", "expired", "secret"]
+    assert [word for word in words if f"`{word}`" not in page] == []
