@@ -23,6 +23,7 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "endpoint_refused": (422, "该地址不能用作接收地址", "This address cannot receive webhooks"),
     "event_unknown": (404, "未知事件", "Unknown event"),
     "forbidden": (403, "无权进行此操作", "Not permitted"),
+    "gateway_full": (503, "连接数已满，请稍后重试", "No more connections here, try again shortly"),
     "headers_too_large": (431, "请求头过大", "Request headers too large"),
     "internal": (500, "服务内部错误", "Internal error"),
     "invitation_invalid": (403, "邀请码无效、已使用或已过期", "Invitation invalid, used or expired"),

@@ -28,6 +28,7 @@ LINGER: Final = 4  # was closed; the peer has to hang up
 GRACE: Final = 5  # is lost; leaves the count unless it comes back
 OVER: Final = 6
 
+EVENTS_LIMIT: Final = 250  # between two pings; a person's page sends a handful
 DEFAULT_BUFFER_BYTES: Final = 65_536  # what a transport allows by itself
 
 _ANONYMOUS = Attribution("", "", "", "")
@@ -40,9 +41,11 @@ class Connection(Wire, asyncio.Protocol):
         "attribution",
         "audience",
         "due",
+        "events",
         "gateway",
         "heard",
         "joined_at",
+        "language",
         "member",
         "number",
         "phase",
@@ -64,6 +67,8 @@ class Connection(Wire, asyncio.Protocol):
         self.audience: Audience | None = None
         self.joined_at = 0.0
         self.stay_written = True
+        self.language = gateway.config.default_language
+        self.events = 0  # since the last ping
 
     # The transport.
 
@@ -102,6 +107,7 @@ class Connection(Wire, asyncio.Protocol):
         """The wheel's tick has come."""
         phase, ticks = self.phase, self.gateway.ticks
         if phase == PING:
+            self.events = 0
             self.write(packets.PING_FRAME)
             self.wait(PONG, ticks.pong)
         elif phase == ANSWERED:
@@ -136,6 +142,10 @@ class Connection(Wire, asyncio.Protocol):
             self.transport.close()
         self.wait(LINGER, self.gateway.ticks.linger)  # should the peer not take what was written
 
+    def refusal(self, request: Request) -> str | None:
+        self.language = self.gateway.language(request)
+        return "gateway_full" if self.gateway.full() else None
+
     def greeting(self) -> bytes:
         return self.gateway.greeting(self.number)
 
@@ -159,7 +169,11 @@ class Connection(Wire, asyncio.Protocol):
 
     def event(self, name: str, arguments: list[object], ack: str) -> None:
         self.heard = self.gateway.wheel.now
-        self.gateway.event(self, name, arguments, ack)
+        self.events += 1
+        if self.events > EVENTS_LIMIT:
+            self.close(websocket.POLICY, "too many messages")
+        else:
+            self.gateway.event(self, name, arguments, ack)
 
     def alive(self) -> None:
         self.heard = self.gateway.wheel.now

@@ -7,6 +7,8 @@ moves the wheel, the flushes, the pushes and the books. Everything here runs in 
 from __future__ import annotations
 
 import asyncio
+import random
+import resource
 import socket
 import sys
 import uuid
@@ -37,6 +39,8 @@ RULES_SECONDS = 2.0  # how long a join waits for the rules of a stream that is n
 WAITING_LIMIT = 10_000
 CLOSE_SLICE = 200
 POLL_SECONDS = 0.02
+RETRY_SECONDS = (1, 10)
+SPARE_DESCRIPTORS = 256  # for our own files, and for telling those who come too many
 
 OK = b'{"ok":true}'
 
@@ -106,6 +110,7 @@ class Gateway:
         digits = uuid.uuid4().hex
         self._prefix = f"{digits[:12]}8{digits[12:15]}8{digits[15:18]}"
         self._number = 0
+        self._capacity = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
         self._waiting: list[Waiting] = []
         self.books = Books(config, loop, gateway=self.id, prefix=self._prefix, refreshed=self._on_rules)
         self.stays = self.books.stays
@@ -210,14 +215,25 @@ class Gateway:
             limit=config.max_message_bytes,
         )
 
+    def full(self) -> bool:
+        """Whether the process is near its limit of descriptors."""
+        return len(self.connections) >= self._capacity
+
+    def language(self, request: upgrade.Request | None) -> str:
+        """zh or en: the first one that the client asks for, else the setting."""
+        wanted = request.headers.get("accept-language", "") if request is not None else ""
+        offered = (part.strip()[:2].lower() for part in wanted.split(","))
+        return next((name for name in offered if name in ("zh", "en")), self.config.default_language)
+
     def answer(self, request: upgrade.Request | None, code: str) -> bytes:
         """The plain HTTP answer: health, or a problem document."""
         if request is not None and request.path == "/healthz":
             return upgrade.response(200, b'{"status":"ok"}')
-        wanted = request.headers.get("accept-language", "")[:2] if request is not None else ""
         error = ServiceError(code)
-        body = packets.to_json(problem(error, wanted if wanted in ("zh", "en") else self.config.default_language))
+        body = packets.to_json(problem(error, self.language(request)))
         extra = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"} if error.status == 426 else {}
+        if error.status == 503:
+            extra["Retry-After"] = str(random.randint(*RETRY_SECONDS))  # noqa: S311 - spread, not a secret
         return upgrade.response(error.status, body, kind="application/problem+json; charset=utf-8", extra=extra)
 
     def connect(self, connection: Connection, auth: dict[str, object]) -> None:
@@ -227,7 +243,7 @@ class Gateway:
             attribution = _attribution(actor, auth)
         except ServiceError as error:
             self.counters.refused += 1
-            document = problem(error, self.config.default_language)
+            document = problem(error, connection.language)
             connection.refuse(document["title"], document)
         else:
             connection.admit(member=actor.member, session=actor.session, attribution=attribution)
@@ -255,7 +271,7 @@ class Gateway:
     def refuse(self, connection: Connection, ack: str, code: str) -> None:
         """Answer an event with a problem, if an answer is wanted."""
         if ack:
-            document = problem(ServiceError(code), self.config.default_language)
+            document = problem(ServiceError(code), connection.language)
             connection.write(packets.ack_frame(ack, packets.to_json({"ok": False, "error": document})))
 
     def _join(self, connection: Connection, arguments: list[object], ack: str) -> None:

@@ -5,6 +5,7 @@ split of a byte stream into chunks gives the same hooks in the same order; no by
 the protocol's own error and a close with a reason. An idle connection costs two slots here, and no buffer.
 """
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 from service.live import packets, upgrade, websocket
@@ -29,7 +30,7 @@ class _Unfinished:
         self.message = message
 
 
-class Wire:
+class Wire(ABC):
     """The protocol's state of one connection; subclasses implement the hooks, which raise nothing."""
 
     __slots__ = ("_unfinished", "state")
@@ -40,45 +41,49 @@ class Wire:
 
     # What a subclass supplies.
 
+    @abstractmethod
     def message_limit(self) -> int:
         """The greatest size of one message in bytes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, data: bytes) -> None:
         """Send `data`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> None:
         """All is said: give the peer a moment to read it and to close, then hang up."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hang_up(self) -> None:
         """Both sides are done: let what was written go out and end the connection."""
-        raise NotImplementedError
 
+    @abstractmethod
+    def refusal(self, request: upgrade.Request) -> str | None:
+        """The code of a refusal to upgrade a proper request, or None."""
+
+    @abstractmethod
     def greeting(self) -> bytes:
         """The frame that follows the upgrade: Engine.IO's open packet."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, request: upgrade.Request | None, code: str) -> bytes:
         """The HTTP answer to a request that is not upgraded."""
-        raise NotImplementedError
 
+    @abstractmethod
     def connecting(self, auth: dict[str, object]) -> None:
         """The client asks to connect; call `accept` or `refuse`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def disconnecting(self) -> None:
         """The client says goodbye (Socket.IO DISCONNECT or Engine.IO close): it left on purpose."""
-        raise NotImplementedError
 
+    @abstractmethod
     def event(self, name: str, arguments: list[object], ack: str) -> None:
         """An event of a connected client; `ack` is "" when no answer is wanted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def alive(self) -> None:
         """A pong came."""
-        raise NotImplementedError
 
     # What a subclass calls.
 
@@ -135,7 +140,7 @@ class Wire:
             return
         self._unfinished = None
         request = upgrade.read_request(data[: end + 4])
-        code = "bad_request" if request is None else upgrade.refusal(request)
+        code = "bad_request" if request is None else upgrade.refusal(request) or self.refusal(request)
         if request is None or code is not None:
             self._decline(request, code or "")
             return

@@ -33,6 +33,9 @@ class Recorder(Wire):
     def hang_up(self) -> None:
         self.ends.append("hang_up")
 
+    def refusal(self, request: upgrade.Request) -> str | None:
+        return request.headers.get("refuse")
+
     def greeting(self) -> bytes:
         return packets.open_frame(SID, interval=25, timeout=20, limit=1000)
 

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,18 +100,27 @@ class Stage:
         with redis.Redis.from_url(self.valkey.url) as client:
             return read_snapshot(client, stream, timing=Timing.of(self.config()))
 
-    @contextmanager
-    def frozen_database(self) -> Iterator[None]:
+    def frozen_database(self) -> AbstractContextManager[None]:
         """PostgreSQL does not answer, and does not refuse either: every process of it is stopped."""
         assert self.postgres.process
-        pids = [self.postgres.process.pid, *children(self.postgres.process.pid)]
-        try:
-            for pid in pids:
-                os.kill(pid, signal.SIGSTOP)
-            yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+        return stopped(self.postgres.process.pid, *children(self.postgres.process.pid))
+
+    def frozen_valkey(self) -> AbstractContextManager[None]:
+        """Valkey does not answer, and does not refuse either."""
+        assert self.valkey.process
+        return stopped(self.valkey.process.pid)
+
+
+@contextmanager
+def stopped(*pids: int) -> Iterator[None]:
+    """Processes stand still for the length of the block."""
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def children(pid: int) -> list[int]:

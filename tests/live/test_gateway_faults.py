@@ -1,6 +1,8 @@
 """The gateway while PostgreSQL or Valkey is away, slow clients, silent clients; and its end."""
 
 import asyncio
+import json
+import resource
 import socket
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 import uvloop
 from websockets.exceptions import ConnectionClosed
 
+from service.live.connection import EVENTS_LIMIT
 from tests.live.recorder import client_frame, opening
 from tests.live.stage import Stage, keeping, member, serving, token, until
 
@@ -187,6 +190,49 @@ def test_a_closing_gateway_sends_everybody_away_and_leaves_nothing_over(stage: S
             await closing
             assert stage.online(stream) == 0
             assert [row[3] for row in stage.stays(stream)] == ["owner"]
+
+    uvloop.run(story())
+
+
+def test_a_full_gateway_says_so_and_when_to_come_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        monkeypatch.setattr("service.live.gateway.SPARE_DESCRIPTORS", limit - 2)
+        async with serving(stage.config()) as (_, port), member(port, 1):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(opening(Accept_Language="fr, en;q=0.5"))
+            head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nRetry-After: " in head
+            assert json.loads(body)["title"] == "No more connections here, try again shortly"
+            writer.close()
+
+    uvloop.run(story())
+
+
+def test_who_sends_too_much_is_closed(stage: Stage) -> None:
+    async def story() -> None:
+        async with serving(stage.config()) as (_, port), member(port, 1) as ana:
+            for _ in range(EVENTS_LIMIT):
+                await ana.ask("dance", {})
+            with pytest.raises(ConnectionClosed) as seen:
+                await ana.ask("dance", {})
+            assert seen.value.rcvd is not None
+            assert (seen.value.rcvd.code, seen.value.rcvd.reason) == (1008, "too many messages")
+
+    uvloop.run(story())
+
+
+def test_a_flush_in_flight_when_valkey_stands_still_counts_once(stage: Stage) -> None:
+    async def story() -> None:
+        stream = stage.stream()
+        async with serving(stage.config()) as (_, port), member(port, 1) as ana, member(port, 2) as ben:
+            assert (await ana.join(stream))["count"] == 1
+            with stage.frozen_valkey():
+                assert (await ben.join(stream))["count"] is None
+            await until(lambda: stage.online(stream) == 2)
+            assert (await ben.join(stream))["count"] == 2
+            assert stage.snapshot(stream).connections == 2
 
     uvloop.run(story())
 

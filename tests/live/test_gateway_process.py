@@ -13,7 +13,7 @@ import uvloop
 from websockets.protocol import State
 
 from tests.live.processes import Running, running
-from tests.live.stage import Member, Stage, keeping, member, token, until
+from tests.live.stage import Member, Stage, keeping, member, stopped, token, until
 from tests.waiting import eventually
 
 
@@ -107,6 +107,22 @@ def test_a_killed_workers_members_leave_the_count_when_its_lease_ends(stage: Sta
             assert stage.snapshot(stream).connections == alive(crowd)
 
     with running(stage.config(), tmp_path, workers=2) as gateway, keeping(stage, stream):
+        uvloop.run(story(gateway))
+
+
+def test_a_worker_that_stood_still_past_its_lease_brings_its_members_back(stage: Stage, tmp_path: Path) -> None:
+    stream = stage.stream()
+
+    async def story(gateway: Running) -> None:
+        async with member(gateway.port, 1) as ana, member(gateway.port, 2) as ben:
+            await ana.join(stream)
+            await ben.join(stream)
+            with stopped(*gateway.workers()):
+                await until(lambda: stage.online(stream) == 0)
+            await until(lambda: stage.online(stream) == 2)
+            assert (await ana.join(stream))["count"] == 2
+
+    with running(stage.config(), tmp_path) as gateway, keeping(stage, stream):
         uvloop.run(story(gateway))
 
 

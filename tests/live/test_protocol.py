@@ -227,6 +227,7 @@ def test_nothing_is_read_after_the_end() -> None:
         (opening().replace(b"Host:", b"Host :"), "bad_request"),
         (opening().replace(b"Host", b"\nHost"), "bad_request"),
         (b"\x16\x03\x01\x00\r\n\r\n", "bad_request"),
+        (opening(Refuse="gateway_full"), "gateway_full"),
         (opening(Cookie="c" * 9000), "headers_too_large"),
         (b"A" * 9000, "headers_too_large"),
     ],
