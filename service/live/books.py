@@ -39,7 +39,7 @@ class Books:
         self.stays = stays.Stays(config.stay_buffer)
         self.clock_known = self.loaded = False
         # Until the database has said what time it is, our own clock must do.
-        self._offset = time.time() - loop.time()
+        self._offset = time.time() - time.monotonic()
         self._config = config
         self._loop = loop
         self._gateway = gateway
@@ -50,11 +50,11 @@ class Books:
         self.refreshes = 0  # begun so far
         self._beating = self._writing = self._refreshing = False
         self._beat_at = self._write_at = self._refresh_at = self._again_at = 0.0
-        self._fresh_at = loop.time()
+        self._fresh_at = time.monotonic()
         self._alarmed = False
 
     def wall(self, moment: float) -> float:
-        """`moment` of the loop's clock in Unix seconds of the database's clock."""
+        """`moment` of the monotonic clock in Unix seconds of the database's clock."""
         return moment + self._offset
 
     def tick(self, now: float) -> None:
@@ -75,8 +75,8 @@ class Books:
 
     async def finish(self, seconds: float) -> None:
         """Write what waits, for at most `seconds`."""
-        deadline = self._loop.time() + seconds
-        while (len(self.stays) or self._writing) and self._loop.time() < deadline:
+        deadline = time.monotonic() + seconds
+        while (len(self.stays) or self._writing) and time.monotonic() < deadline:
             self._write_at = 0.0
             if not self._writing:
                 self._write()
@@ -89,8 +89,8 @@ class Books:
         beat = stays.heartbeat(self._gateway)
 
         def job(connection: Link) -> tuple[float, float, float]:
-            before = self._loop.time()
-            return before, beat(connection), self._loop.time()
+            before = time.monotonic()
+            return before, beat(connection), time.monotonic()
 
         self._clerk.submit(job, self._heard)
 
@@ -132,7 +132,7 @@ class Books:
         if rules is not None:
             self.rules = rules
             self.loaded = True
-            self._fresh_at = self._loop.time()
+            self._fresh_at = time.monotonic()
             self._alarmed = False
         self._refreshed(rules is not None)
 

@@ -11,6 +11,7 @@ import random
 import resource
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ class Gateway:
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
         self.config = config
         self.loop = loop
-        self.now = loop.time
+        self.now = time.monotonic  # exact and the same in every thread, unlike the loop's own
         self.id = str(uuid.uuid4())
         self.counters = Counters()
         self.connections: set[Connection] = set()
@@ -118,7 +119,7 @@ class Gateway:
             "join": self._join,
             "leave": self._leave,
         }
-        self._started = loop.time()
+        self._started = self.now()
         self._denied: frozenset[int] = frozenset()
         self._tick_handle: asyncio.TimerHandle | None = None
 
@@ -195,7 +196,7 @@ class Gateway:
         self.connections.discard(connection)
 
     def time_of(self, tick: int) -> float:
-        """The loop's time at `tick` of the wheel."""
+        """The monotonic time at `tick` of the wheel."""
         return self._started + tick * self.config.flush_seconds
 
     def grace_ticks(self, stream: int) -> int:

@@ -41,7 +41,7 @@ RETURNING extract(epoch FROM clock_timestamp())::float8
 
 
 class Row(NamedTuple):
-    """One stay; times in seconds of the loop's clock, `gone` None while it lasts."""
+    """One stay; times in seconds of the monotonic clock, `gone` None while it lasts."""
 
     number: int
     sequence: int

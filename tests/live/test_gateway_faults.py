@@ -4,6 +4,8 @@ import asyncio
 import json
 import resource
 import socket
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -257,5 +259,23 @@ def test_plain_http(stage: Stage, request_: bytes, status: int) -> None:
             assert head.startswith(b"HTTP/1.1 %d " % status)
             assert (b"problem+json" in head) == (status != 200)
             writer.close()
+
+    uvloop.run(story())
+
+
+def test_times_are_the_databases_whatever_our_own_clock_says(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        stream = stage.stream()
+        behind = time.time() - 60
+        monkeypatch.setattr("service.live.books.time.time", lambda: behind)
+        async with serving(stage.config()) as (_, port), member(port, 1) as ana:
+            [[before]] = stage.sql("SELECT clock_timestamp()")
+            await ana.join(stream)
+            await ana.ask("leave", {"stream": stream})
+            [[after]] = stage.sql("SELECT clock_timestamp()")
+            await until(lambda: [row[3] for row in stage.stays(stream)] == ["owner"])
+            [[joined, left]] = stage.sql("SELECT joined_at, left_at FROM stays WHERE stream_id = %s", stream)
+            tolerance = timedelta(seconds=0.1)
+            assert before - tolerance < joined <= left < after + tolerance
 
     uvloop.run(story())
