@@ -251,7 +251,7 @@ async def serve(doors: Doors, *, host: str, port: int) -> asyncio.Server:
         finally:
             writer.close()
 
-    return await asyncio.start_server(converse, host, port, limit=MAX_HEAD_BYTES, backlog=1024)
+    return await asyncio.start_server(converse, host, port, limit=MAX_HEAD_BYTES, backlog=1024, reuse_port=True)
 
 
 async def _exchange(doors: Doors, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

@@ -46,6 +46,7 @@ class Process:
     log: Path
     running: "subprocess.Popen[bytes] | None" = None
     ended_at: float = 0.0
+    patience: float = STOP_SECONDS
 
     def start(self) -> None:
         """Start it. Call from the main thread: the kernel ends it when the thread that started it ends."""
@@ -71,7 +72,7 @@ class Process:
             return
         self.running.terminate()
         try:
-            self.running.wait(STOP_SECONDS)
+            self.running.wait(self.patience)
         except subprocess.TimeoutExpired:
             os.killpg(self.running.pid, signal.SIGKILL)
             self.running.wait()
@@ -85,6 +86,13 @@ class Installation:
     postgres: embedded.Postgres
     valkey: embedded.Valkey
     processes: list[Process] = field(default_factory=list)
+    ports: list[socket.socket] = field(default_factory=list)
+
+    def hold(self, wanted: int, say: Say) -> int:
+        """Reserve a port for as long as the installation runs; which one it became."""
+        held = reserve(wanted, say)
+        self.ports.append(held)
+        return int(held.getsockname()[1])
 
     def keep_running(self, say: Say) -> None:
         """Start again what ended by itself; call this about every second, from the main thread."""
@@ -112,6 +120,8 @@ class Installation:
             process.stop()
         self.valkey.stop()
         self.postgres.stop()
+        for port in self.ports:
+            port.close()
 
 
 @contextmanager
@@ -155,7 +165,7 @@ def start(installation: Installation, config: dict[str, str], *, data_dir: Path,
     except embedded.EmbeddedError as error:
         raise InstallationError(str(error)) from None
     environ = settings(installation, config, data_dir=data_dir, say=say)
-    sandbox_port = free_port(8002, say) if sandbox else None
+    sandbox_port = installation.hold(8002, say) if sandbox else None
     if sandbox_port:
         environ["WECHAT_API_URL"] = f"http://127.0.0.1:{sandbox_port}"
     installation.config = Config.from_env(environ)
@@ -176,7 +186,7 @@ def settings(installation: Installation, config: dict[str, str], *, data_dir: Pa
         "DATA_DIR": str(data_dir),
     }
     for name, default in (("WEB_PORT", 8000), ("GATEWAY_PORT", 8001)):
-        environ[name] = str(free_port(int(environ.get(name) or default), say))
+        environ[name] = str(installation.hold(int(environ.get(name) or default), say))
     return environ
 
 
@@ -210,18 +220,26 @@ def answers(url: str) -> bool:
         return False
 
 
-def free_port(wanted: int, say: Say) -> int:
-    """`wanted`, or the next port above it that nobody listens on; `say` is told of a change."""
+def reserve(wanted: int, say: Say) -> socket.socket:
+    """Hold `wanted`, or the next port above it that nobody has, until the socket is closed; `say` is told of a change.
+
+    Bound alone, so that no two can hold one port, and shared afterwards with our own processes, which set
+    SO_REUSEPORT. It never listens: no connection comes to it.
+    """
     for port in range(wanted, wanted + 200):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("0.0.0.0", port))
-            except OSError:
-                continue
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            held.bind(("0.0.0.0", port))
+        except OSError:
+            held.close()
+            continue
+        # Taken back once bound: with it on both sides two sockets that do not listen would share the port.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if port != wanted:
             say(words(f"端口 {wanted} 已被占用，改用 {port}", f"port {wanted} is taken, using {port}"))
-        return port
+        return held
     raise InstallationError(f"no free port from {wanted} to {wanted + 199}")
 
 

@@ -1,10 +1,17 @@
 """gunicorn's settings for the web process; `chunshui web` uses this very file."""
 
+import signal
+from typing import Any
+
+import gevent
+
 from service.config import Config
 
 settings = Config.from_env()
 
 bind = f"{settings.web_host}:{settings.web_port}"
+# The supervisor holds the port with a socket of its own.
+reuse_port = True
 worker_class = "gevent"
 workers = settings.web_workers
 worker_connections = 2000
@@ -25,3 +32,15 @@ def post_fork(server: object, worker: object) -> None:
     from service.logs import configure
 
     configure(settings.log_level, "web")
+
+
+def post_worker_init(worker: Any) -> None:
+    """A worker that is told to end lets the walls go at once: they come back to the next one by themselves."""
+    door = worker.wsgi.extensions["organisers_door"]
+    end = signal.getsignal(signal.SIGTERM)
+
+    def leave(number: int, frame: Any) -> None:
+        gevent.spawn(door.close)
+        end(number, frame)  # type: ignore[misc, operator]
+
+    signal.signal(signal.SIGTERM, leave)
