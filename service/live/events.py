@@ -40,8 +40,14 @@ class Door:
     authentication = "organiser"
 
     def __init__(self, app: Flask, socketio: SocketIO) -> None:
+        self._socketio = socketio
         self.feed = feed.init_app(app, socketio)
         self.reader = feed.Reader(app, socketio, self.feed)
+
+    def close(self) -> None:
+        """End every connection, as a network would: clients come back by themselves, which a refusal would forbid."""
+        for one in list(self._socketio.server.eio.sockets.values()):
+            one.close(wait=False, abort=True)
 
     def connect(self, auth: object = None) -> None:
         """Let a logged-in organiser in; anybody else gets a problem document."""

@@ -166,6 +166,27 @@ def test_a_flush_that_a_replica_missed_is_a_gap(scene: Scene) -> None:
     assert (scene.seen().online, scene.seen().in_doubt) == (1, 1)
 
 
+def test_a_flush_that_comes_after_its_successor_is_ignored(scene: Scene) -> None:
+    worker = scene.holding(1)
+    late = worker.batch()
+    worker.acknowledge(scene.deliver(late))
+    worker.leave(1)
+    worker.join(2, HOME)
+    scene.flush(worker)
+    assert scene.deliver(late).status == "ignored"
+    assert scene.seen().online == 1
+    assert scene.flush(worker).status == "applied"
+
+
+def test_who_leaves_and_who_comes_in_one_flush_never_raise_the_peak(scene: Scene) -> None:
+    worker = scene.holding(1)
+    scene.flush(worker)
+    worker.leave(1)
+    worker.join(2, HOME)
+    scene.flush(worker)
+    assert (scene.seen().online, scene.seen().peak) == (1, 1)
+
+
 def test_an_expired_lease_is_not_renewed(scene: Scene) -> None:
     worker = scene.holding(1)
     scene.flush(worker)
