@@ -19,12 +19,14 @@ ROUNDS = 3
 WARM_UP = 500
 WINDOW = 200
 REST_SECONDS = 2.0
+SETTLE_SECONDS = 1.0  # what is written after the acknowledgement, such as stays, belongs to the joins
 NOTE = f"""\
 Joins: {ROUNDS} interleaved rounds, medians; one worker process each, started anew for each round and warmed up with
 {WARM_UP} members; {WINDOW} joins under way at a time; server, Valkey, PostgreSQL and the members on the same machine.
 A join counts once it is acknowledged, which every server does after its count is in Valkey. CPU is user + system time
-of all processes of the server; Valkey's and PostgreSQL's are stated apart. Memory is the difference of USS before the
-joins and {2 * REST_SECONDS:g} s after them, ÷ connections. Our gateway also keeps a count for every ancestor and writes
+of all processes of the server until {SETTLE_SECONDS:g} s after the last join, so that what is written after the
+acknowledgement is in it; Valkey's and PostgreSQL's are stated apart. Memory is the difference of USS before the joins
+and {2 * REST_SECONDS:g} s after them, ÷ connections. Our gateway also keeps a count for every ancestor and writes
 stays to PostgreSQL; the peers keep one count and one sub-count."""
 
 
@@ -58,14 +60,17 @@ class Meter:
         self.joined: tuple[float, ...] = ()
         self.generator = [0.0, 0.0]
         self.memory_at_rest = 0
+        self.inside_at = 0.0
 
     def __call__(self, progress: Progress) -> None:
         """Take the reading that belongs to the phase, once."""
         if not progress.tally.settled:
             self.generator[0] = progress.tally.cpu_seconds
-        elif progress.phase != "arriving" and not self.joined:
+        elif progress.phase == "plateau" and not self.joined and progress.seconds - self.inside_at >= SETTLE_SECONDS:
             self.joined = self._read()
             self.generator[1] = progress.tally.cpu_seconds
+        elif progress.phase in ("arriving", "inside"):
+            self.inside_at = progress.seconds
         elif progress.phase == "held" and not self.memory_at_rest:
             self.memory_at_rest = self.running.memory()
 

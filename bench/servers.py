@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -57,7 +57,7 @@ def ours() -> Server:
 
 def socketio_node() -> Server:
     """Stock socket.io on Node with its Redis adapter."""
-    return Server("socket.io (Node)", ("node", str(PEERS / "socketio_node.js")), 8_000)
+    return Server("socket.io (Node)", (str(node_folder() / "node"), str(PEERS / "socketio_node.js")), 8_000)
 
 
 def flask_socketio() -> Server:
@@ -67,19 +67,27 @@ def flask_socketio() -> Server:
     return Server("Flask-SocketIO", (*command, "bench.peers.flask_socketio_app:app"), 2_000)
 
 
+@cache
+def node_folder() -> Path:
+    """Where node and npm are: the system's, or the wheel's."""
+    found = subprocess.run([str(ROOT / "deploy" / "node.sh")], capture_output=True, text=True, check=True)
+    return Path(found.stdout.strip())
+
+
 def install_peers() -> None:
     """Install the Node peer's locked packages, if they are not there."""
     if not (PEERS / "node_modules" / "socket.io").exists():
-        npm = shutil.which("npm") or "npm"
-        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=PEERS, check=True)
+        path = {"PATH": f"{node_folder()}{os.pathsep}{os.environ['PATH']}"}
+        command = [str(node_folder() / "npm"), "ci", "--no-audit", "--no-fund", "--silent"]
+        subprocess.run(command, cwd=PEERS, env={**os.environ, **path}, check=True)
 
 
 def peer_versions() -> list[str]:
     """Node's version and the versions of the Node peer's packages."""
-    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    node = subprocess.run([node_folder() / "node", "--version"], capture_output=True, text=True, check=True)
     wanted = json.loads((PEERS / "package.json").read_text())["dependencies"]
     manifests = (json.loads((PEERS / "node_modules" / name / "package.json").read_text()) for name in wanted)
-    return [f"Node {node}", *(f"{one['name']} {one['version']}" for one in manifests)]
+    return [f"Node {node.stdout.strip()}", *(f"{one['name']} {one['version']}" for one in manifests)]
 
 
 @contextmanager

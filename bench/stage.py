@@ -100,6 +100,7 @@ def _make_stream(url: str) -> int:
         db.session.add(Activity(kind="themed_day", theme="benchmark", sittings=[sitting]))
         db.session.commit()
         number = stream.id
+        db.session.remove()
         db.engine.dispose()
     return number
 

@@ -1,0 +1,51 @@
+"""A figure says itself whether its goal is met."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from bench.figures import Figure, Goal, against, machine, table, write
+
+SMALL = Goal("≤ 1/5, and ≤ 3 KB", at_most=0.2, ours_at_most=3072)
+
+
+@pytest.mark.parametrize(
+    ("ours", "peer", "met"),
+    [(2_000, 16_000, True), (3_100, 16_000, False), (2_000, 9_000, False)],
+)
+def test_every_bound_of_a_goal_must_hold(ours: float, peer: float, met: bool) -> None:
+    figure = against("connection_memory", ours=ours, unit="bytes", peer="Node", peer_value=peer, goal=SMALL)
+    assert figure.met is met
+    assert figure.ratio == round(ours / peer, 3)
+
+
+@pytest.mark.parametrize(("ours", "met"), [(5_000, True), (4_999, False)])
+def test_a_lower_bound(ours: float, met: bool) -> None:
+    goal = Goal("≥ 5×", at_least=5)
+    assert against("joins", ours=ours, unit="x", peer="Node", peer_value=1_000, goal=goal).met is met
+
+
+def test_without_a_goal_nothing_is_met_or_missed() -> None:
+    assert against("joins", ours=1, unit="x", peer="Node", peer_value=2).met is None
+
+
+def test_the_files_hold_what_was_printed(tmp_path: Path) -> None:
+    figures = [against("joins", ours=1_234.56, unit="x", peer="Node", peer_value=100, goal=Goal("≥ 5×", at_least=5))]
+    write(figures, ["a note"], tmp_path)
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert table(figures) in page
+    assert "| `joins` | 1,235 | x | Node | 100 | 12.346 | ≥ 5× | yes |" in page
+    assert "a note" in page
+    [row] = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert Figure(**row) == figures[0]
+    promised = {"key", "ours", "unit", "peer", "peer_value", "ratio", "goal", "met", "machine", "date"}
+    assert set(asdict(figures[0])) == promised
+
+
+def test_the_machine_is_described_without_its_name() -> None:
+    cores, _, rest = machine().partition("-core ")
+    assert cores.isdigit()
+    assert rest.endswith(" GiB")
+    assert Path("/proc/sys/kernel/hostname").read_text().strip() not in machine()
