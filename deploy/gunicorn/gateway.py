@@ -4,6 +4,7 @@ import gc
 from typing import Any
 
 from service.config import Config
+from service.live.worker import count_reload
 
 _config = Config.from_env()
 
@@ -23,7 +24,7 @@ preload_app = True
 
 # Workers notify every second; a drain must end before the arbiter's patience does.
 timeout = 30
-graceful_timeout = 15
+graceful_timeout = 20
 
 # The control socket's path is shared by all gunicorns of a user.
 control_socket_disable = True
@@ -36,3 +37,8 @@ def pre_fork(server: Any, worker: Any) -> None:
     """Leave nothing for a worker to collect."""
     gc.collect()
     gc.freeze()
+
+
+def on_reload(server: Any) -> None:
+    """Let the old workers know that new ones take over."""
+    count_reload()

@@ -38,7 +38,8 @@ SOURCES = {name: name for name in ("hls", "channels", "external_h5", "tv")}
 LINGER_SECONDS = 2.0
 RULES_SECONDS = 2.0  # how long a join waits for the rules of a stream that is not known
 WAITING_LIMIT = 10_000
-CLOSE_SLICE = 200
+CLOSE_SLICE = 100
+SPREAD_SECONDS = 2.0
 POLL_SECONDS = 0.02
 RETRY_SECONDS = (1, 10)
 SPARE_DESCRIPTORS = 256  # for our own files, and for telling those who come too many
@@ -156,24 +157,41 @@ class Gateway:
                 if connection.due == wheel.now:
                     connection.fall_due()
 
-    async def close(self, seconds: float) -> None:
-        """Send everybody away to reconnect elsewhere, take them out of the count, write their stays."""
+    async def close(self, seconds: float, *, hold: bool = False) -> None:
+        """Send everybody away to reconnect elsewhere, take them out of the count, write their stays.
+
+        With `hold` they are sent away a few at a time and stay in the count for their grace, as if they were lost:
+        another worker takes them over, and no dip is seen.
+        """
         deadline = self.now() + seconds
-        for index, connection in enumerate(list(self.connections)):
-            connection.leave()
-            connection.close(websocket.RESTARTING, "restarting")
-            if index % CLOSE_SLICE == CLOSE_SLICE - 1:
-                await asyncio.sleep(0)
-        await _until(lambda: not self.connections, seconds / 2)
+        await self._send_away(SPREAD_SECONDS if hold else 0.0, hold=hold)
+        await _until(lambda: not self.connections, LINGER_SECONDS)
+        if hold:
+            await _until(
+                lambda: not any(len(one.holding) for one in self.audiences.values()), (deadline - self.now()) / 2
+            )
         for connection in list(self.connections):
             connection.abort()
         if self._tick_handle is not None:
             self._tick_handle.cancel()
         for connection in self.wheel:
-            connection.leave()  # who was within grace; quiet for the others
+            connection.leave()  # who is within grace; quiet for the others
         leaving = [audience.finish() for audience in self.audiences.values()]
         await asyncio.gather(*leaving, self.books.finish(deadline - self.now()), return_exceptions=True)
         await self._valkey.aclose()
+
+    def _empty(self) -> bool:
+        return not any(len(audience.holding) for audience in self.audiences.values())
+
+    async def _send_away(self, spread: float, *, hold: bool) -> None:
+        connections = list(self.connections)
+        slices = range(0, len(connections), CLOSE_SLICE)
+        for start in slices:
+            for connection in connections[start : start + CLOSE_SLICE]:
+                if not hold:
+                    connection.leave()
+                connection.close(websocket.RESTARTING, "restarting")
+            await asyncio.sleep(spread / len(slices))
 
     # Connections.
 

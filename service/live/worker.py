@@ -1,12 +1,14 @@
 """The gunicorn worker class of the gateway: one uvloop, one `Gateway`, no WSGI.
 
 Promises: the arbiter is notified every second; TERM, QUIT and INT, however often, end it once and gracefully within
-`graceful_timeout`: no new connections, clients sent away with "restarting" (they reconnect), stays written.
+`graceful_timeout`: no new connections, clients sent away with "restarting" (they reconnect), stays written. After a
+reload (HUP) the members are held in the count until the new workers have them or their grace is over.
 """
 
 import asyncio
 import contextlib
 import gc
+import multiprocessing
 import os
 import signal
 import sys
@@ -25,7 +27,19 @@ MARGIN_SECONDS = 2.0
 # Connections are freed by reference counting; a full collection would walk all of them.
 YOUNG_OBJECTS = 50_000
 
+# After a reload the old worker accepts for as long as the new one needs to begin.
+OVERLAP_SECONDS = 1.0
+
+# Reloads of this arbiter. Made before the fork, so that the workers see what the arbiter counts.
+reloads = multiprocessing.Value("i", 0)
+
 log = structlog.get_logger(__name__)
+
+
+def count_reload() -> None:
+    """Call in the arbiter when it reloads: the workers that it ends next have successors."""
+    with reloads.get_lock():
+        reloads.value += 1
 
 
 class GatewayWorker(Worker):  # type: ignore[misc]
@@ -36,6 +50,7 @@ class GatewayWorker(Worker):  # type: ignore[misc]
         self.loop = uvloop.new_event_loop()
         asyncio.set_event_loop(self.loop)
         self.stopping = asyncio.Event()
+        self.reloads_at_birth = reloads.value
         super().init_process()
 
     def init_signals(self) -> None:
@@ -74,13 +89,19 @@ class GatewayWorker(Worker):  # type: ignore[misc]
         servers = [await gateway.listen(listener.sock, self.cfg.backlog) for listener in self.sockets]
         log.info("gateway serves", gateway=gateway.id)
         await self._until_stopped()
-        for server in servers:
-            server.close()
-        closing = self.loop.create_task(gateway.close(max(self.cfg.graceful_timeout - MARGIN_SECONDS, 1.0)))
+        closing = self.loop.create_task(self._end(gateway, servers))
         while not closing.done():
             self.notify()
             await asyncio.wait([closing], timeout=1.0)
         closing.result()
+
+    async def _end(self, gateway: Gateway, servers: list[asyncio.AbstractServer]) -> None:
+        succeeded = reloads.value != self.reloads_at_birth
+        if succeeded:
+            await asyncio.sleep(OVERLAP_SECONDS)
+        for server in servers:
+            server.close()
+        await gateway.close(max(self.cfg.graceful_timeout - MARGIN_SECONDS, 1.0), hold=succeeded)
 
     async def _until_stopped(self) -> None:
         while self.alive and self.ppid == os.getppid():
