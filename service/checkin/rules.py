@@ -14,19 +14,16 @@ from typing import Any, NamedTuple
 
 import redis
 from flask import current_app
-from sqlalchemy import func, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select, text
 from sqlalchemy.exc import DataError, IntegrityError
 
 from service.activity.audience import invites
-from service.activity.models import Activity, ActivityInvitation, Sitting, Stream
 from service.checkin.models import CheckIn
 from service.clock import iso
 from service.errors import ServiceError
 from service.extensions import db
 from service.live.figures import note_check_ins
 from service.notify.outbox import Event, publish_many
-from service.org.models import Organisation
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +72,35 @@ class Record:
         return self.member_id, self.reference
 
 
-COLUMNS = tuple(getattr(CheckIn, field.name) for field in fields(Record))
+COLUMNS = ", ".join(f"check_ins.{field.name}" for field in fields(Record))
+# Written out and built once: every member's phone sends these within the same few minutes. A batch of any size is
+# one statement, and unnest keeps its order.
+FIND = text(
+    """
+    SELECT a.attendance, a.rehearsal,
+        ARRAY(SELECT o.path FROM activity_invitations i JOIN organisations o ON o.id = i.organisation_id
+              WHERE i.activity_id = a.id),
+        s.id, s.checkin_opens_at, s.checkin_closes_at, ARRAY(SELECT id FROM streams WHERE sitting_id = s.id)
+    FROM activities a JOIN sittings s ON s.activity_id = a.id
+    WHERE a.id = :activity ORDER BY s.starts_at
+    """
+)
+KNOWN = text(
+    f"""
+    SELECT {COLUMNS} FROM unnest(CAST(:members AS bigint[]), CAST(:references AS text[])) AS wanted (member, reference)
+    JOIN check_ins ON check_ins.member_id = wanted.member AND check_ins.reference = wanted.reference
+    """  # noqa: S608 - column names of our own class
+)
+INSERT = text(
+    f"""
+    INSERT INTO check_ins (activity_id, received_at, member_id, reference, sitting_id, method, happened_at,
+        organisation_path, place_path)
+    SELECT :activity, :now, new.* FROM unnest(CAST(:members AS bigint[]), CAST(:references AS text[]),
+        CAST(:sittings AS bigint[]), CAST(:methods AS text[]), CAST(:happened AS timestamptz[]),
+        CAST(:organisations AS text[]), CAST(:places AS text[])) AS new
+    ON CONFLICT DO NOTHING RETURNING {COLUMNS}
+    """  # noqa: S608 - column names of our own class
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +118,7 @@ class Window(NamedTuple):
     sitting: int
     opens_at: datetime
     closes_at: datetime
+    streams: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +145,7 @@ def check_in(activity: int, attempts: Sequence[Attempt], now: datetime) -> list[
     answers: Answers = {}
     for start in range(0, len(unique), MOST):
         fresh = settle(occasion, unique[start : start + MOST], now)
-        tell([answer.record for answer in fresh.values() if answer.record and not answer.repeat])
+        tell(occasion, [answer.record for answer in fresh.values() if answer.record and not answer.repeat])
         answers |= fresh
     told: set[Key] = set()
     return [_repeated(answers[attempt.key], attempt.key, told) for attempt in attempts]
@@ -127,26 +153,7 @@ def check_in(activity: int, attempts: Sequence[Attempt], now: datetime) -> list[
 
 def find(activity: int) -> Occasion:
     """The activity with its windows and whom it invites, in one query; ServiceError not_found."""
-    invited = (
-        select(Organisation.path)
-        .join(ActivityInvitation, ActivityInvitation.organisation_id == Organisation.id)
-        .where(ActivityInvitation.activity_id == Activity.id)
-        .correlate(Activity)
-    )
-    question = (
-        select(
-            Activity.attendance,
-            Activity.rehearsal,
-            func.array(invited.scalar_subquery()),
-            Sitting.id,
-            Sitting.checkin_opens_at,
-            Sitting.checkin_closes_at,
-        )
-        .join(Sitting, Sitting.activity_id == Activity.id)
-        .where(Activity.id == activity)
-        .order_by(Sitting.starts_at)
-    )
-    rows = db.session.execute(question).all()
+    rows = db.session.execute(FIND, {"activity": activity}).all()
     if not rows:
         raise ServiceError("not_found")
     attendance, rehearsal, paths = rows[0][:3]
@@ -177,8 +184,7 @@ def _settle_together(occasion: Occasion, attempts: Sequence[Attempt], now: datet
             except ServiceError as refusal:
                 answers[attempt.key] = Answer(refusal=refusal)
     admitted = [attempt for attempt in attempts if attempt.key in chosen]
-    rows = [_row(occasion, attempt, chosen[attempt.key], now) for attempt in admitted]
-    made = _insert(rows)
+    made = _insert(occasion, admitted, chosen, now)
     by_key = {attempt.key: attempt for attempt in admitted}
     publish_many(_event(occasion, by_key[record.key], record) for record in made)
     answers |= {row.key: Answer(row) for row in made}
@@ -205,32 +211,28 @@ def admit(occasion: Occasion, attempt: Attempt, now: datetime) -> Window:
     raise ServiceError("checkin_closed")
 
 
-def tell(made: Sequence[Record]) -> None:
+def tell(occasion: Occasion, made: Sequence[Record]) -> None:
     """Tell the live figures of committed check-ins; Valkey may be away, then the ledger tells it later."""
-    by_sitting: dict[int, list[int]] = {}
-    for record in made:
-        by_sitting.setdefault(record.sitting_id, []).append(record.member_id)
-    if not by_sitting:
-        return
     client: redis.Redis = current_app.extensions["valkey"]
-    streams = select(Stream.id, Stream.sitting_id).where(Stream.sitting_id.in_(by_sitting))
     try:
-        for stream, sitting in db.session.execute(streams).all():
-            note_check_ins(client, stream, by_sitting[sitting])
+        for window in occasion.windows:
+            members = [record.member_id for record in made if record.sitting_id == window.sitting]
+            for stream in window.streams if members else ():
+                note_check_ins(client, stream, members)
     except redis.RedisError as error:
         log.warning("check-ins not told to the live figures: %s", type(error).__name__)
 
 
 def check_ins_of(activity: int, member: int) -> list[Record]:
     """The member's check-ins of an activity, the first one first."""
-    mine = select(*COLUMNS).where(CheckIn.activity_id == activity, CheckIn.member_id == member)
+    columns = [getattr(CheckIn, field.name) for field in fields(Record)]
+    mine = select(*columns).where(CheckIn.activity_id == activity, CheckIn.member_id == member)
     return [Record(*row) for row in db.session.execute(mine.order_by(CheckIn.id))]
 
 
-def _known(occasion: Occasion, attempts: Iterable[Attempt]) -> Answers:
+def _known(occasion: Occasion, attempts: Sequence[Attempt]) -> Answers:
     """The first answers of references that are known already."""
-    keys = [attempt.key for attempt in attempts]
-    rows = db.session.execute(select(*COLUMNS).where(tuple_(CheckIn.member_id, CheckIn.reference).in_(keys)))
+    rows = db.session.execute(KNOWN, _keys(attempts))
     return {record.key: _again(occasion, record) for record in (Record(*row) for row in rows)}
 
 
@@ -249,29 +251,34 @@ def _present(attempts: Iterable[Attempt], chosen: Mapping[Key, Window]) -> Answe
     }
 
 
-def _insert(rows: Sequence[dict[str, Any]]) -> list[Record]:
-    """Those of `rows` that were not there yet; the others are left to the caller."""
-    if not rows:
+def _insert(
+    occasion: Occasion, attempts: Sequence[Attempt], chosen: Mapping[Key, Window], now: datetime
+) -> list[Record]:
+    """The records of those `attempts` that were not there yet; the others are left to the caller."""
+    if not attempts:
         return []
-    statement = insert(CheckIn).on_conflict_do_nothing().returning(*COLUMNS)
-    return [Record(*row) for row in db.session.execute(statement, rows)]
-
-
-def _row(occasion: Occasion, attempt: Attempt, window: Window, now: datetime) -> dict[str, Any]:
-    # A phone's clock is believed where it can be right.
-    told = attempt.happened_at
-    believed = told if told is not None and window.opens_at <= told <= now else now
-    return {
-        "activity_id": occasion.id,
-        "sitting_id": window.sitting,
-        "member_id": attempt.member,
-        "method": attempt.method,
-        "reference": attempt.reference,
-        "happened_at": believed,
-        "received_at": now,
-        "organisation_path": attempt.organisation,
-        "place_path": attempt.place,
+    columns = {
+        "activity": occasion.id,
+        "now": now,
+        "sittings": [chosen[attempt.key].sitting for attempt in attempts],
+        "methods": [attempt.method for attempt in attempts],
+        "happened": [_believed(attempt.happened_at, chosen[attempt.key], now) for attempt in attempts],
+        "organisations": [attempt.organisation for attempt in attempts],
+        "places": [attempt.place for attempt in attempts],
     }
+    return [Record(*row) for row in db.session.execute(INSERT, columns | _keys(attempts))]
+
+
+def _keys(attempts: Sequence[Attempt]) -> dict[str, Any]:
+    return {
+        "members": [attempt.member for attempt in attempts],
+        "references": [attempt.reference for attempt in attempts],
+    }
+
+
+def _believed(told: datetime | None, window: Window, now: datetime) -> datetime:
+    """A phone's clock is believed where it can be right."""
+    return told if told is not None and window.opens_at <= told <= now else now
 
 
 def _event(occasion: Occasion, attempt: Attempt, record: Record) -> Event:
