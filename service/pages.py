@@ -83,7 +83,8 @@ def gateway_origins() -> list[str]:
     """The members' gateway and our own sockets, as ws and http origins: 'self' does not cover ws in old browsers."""
     config = current_app.config["CHUNSHUI"]
     own = urlsplit(request.host_url)
-    gateway = urlsplit(config.gateway_url or f"{own.scheme}://{own.hostname}:{config.gateway_port}")
+    host = f"[{own.hostname}]" if ":" in (own.hostname or "") else own.hostname
+    gateway = urlsplit(config.gateway_url or f"{own.scheme}://{host}:{config.gateway_port}")
     secure = "s" if gateway.scheme in ("https", "wss") else ""
     own_secure = "s" if own.scheme == "https" else ""
     return [f"ws{own_secure}://{own.netloc}", f"http{secure}://{gateway.netloc}", f"ws{secure}://{gateway.netloc}"]
