@@ -345,3 +345,8 @@ def test_places_are_shared_fairly() -> None:
     places.taken[3] = 8
     assert places.share([1, 2, 3], 10) == {1: 5, 2: 5}
     assert len(places.share(list(range(10, 40)), 4)) == 4
+
+
+def test_where_there_is_little_room_everybody_gets_a_turn() -> None:
+    places = Places(each=8)
+    assert {endpoint for _ in range(500) for endpoint in places.share(list(range(8)), 1)} == set(range(8))

@@ -74,9 +74,11 @@ def test_from_registration_to_replay(app: APIFlask, courier: Courier, receiver: 
 def test_an_ancestor_sees_it_and_nobody_else(client: FlaskClient) -> None:
     mine = register(client, BEN)["id"]
     theirs = register(client, ANA)["id"]
+    apart = register(client, CLEO)["id"]
     assert [one["id"] for one in document(client.get("/api/v1/endpoints", headers=ANA))["endpoints"]] == [mine, theirs]
     assert [one["id"] for one in document(client.get("/api/v1/endpoints", headers=BEN))["endpoints"]] == [mine]
-    assert document(client.get("/api/v1/endpoints", headers=CLEO)) == {"endpoints": []}
+    assert [one["id"] for one in document(client.get("/api/v1/endpoints", headers=CLEO))["endpoints"]] == [apart]
+    assert client.delete(f"/api/v1/endpoints/{apart}", headers=ANA).status_code == 404
     assert client.get(f"/api/v1/endpoints/{mine}/deliveries", headers=CLEO).status_code == 404
     assert client.delete(f"/api/v1/endpoints/{mine}", headers=CLEO).status_code == 404
     assert client.post(f"/api/v1/endpoints/{mine}/deliveries/1/retry", headers=CLEO).status_code == 404
