@@ -53,7 +53,7 @@ def page(port: int, auth: dict[str, Any], stream: int) -> Iterator[Page]:
 
 
 def test_it_joins_hears_the_count_comes_back_and_leaves(stage: Stage, tmp_path: Path) -> None:
-    stream = stage.stream(grace=600)
+    stream = stage.stream(grace=1)
     with running(stage.config(count_seconds=0.2), tmp_path) as gateway:
         with page(gateway.port, {"token": token(1), "channel": "mini_program"}, stream) as ana:
             eventually(lambda: ana.said("joined"))
