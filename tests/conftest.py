@@ -101,7 +101,7 @@ def db(app: APIFlask) -> Iterator[Session]:
     outer = connection.begin()
     previous = database.session
     bound = sessionmaker(bind=connection, join_transaction_mode="create_savepoint")
-    database.session = sqlalchemy.orm.scoped_session(bound)  # type: ignore[assignment]
+    database.session = sqlalchemy.orm.scoped_session(bound)  # type: ignore[arg-type]
     yield database.session()
     database.session.remove()
     database.session = previous

@@ -37,7 +37,7 @@ def test_refuses_a_bad_value_by_name(name: str, value: str) -> None:
 
 
 def test_names_all_bad_values_at_once() -> None:
-    with pytest.raises(ConfigError, match="DATABASE_URL.*REDIS_URL.*SECRET_KEY"):
+    with pytest.raises(ConfigError, match=r"DATABASE_URL.*REDIS_URL.*SECRET_KEY"):
         Config.from_env({})
 
 

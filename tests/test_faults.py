@@ -112,7 +112,8 @@ def installation() -> Iterator[Installation]:
     folder = Path(tempfile.mkdtemp(prefix="chunshui-faults-", dir="/tmp"))
     folder.chmod(0o755)
     wishes = Wishes(members=MEMBERS, leave=True, json=True, lan=False, data_dir=folder)
-    with installed(settings(wishes) | {"STAY_SILENCE_SECONDS": "6"}, data_dir=folder, say=print, sandbox=True) as running:
+    environ = settings(wishes) | {"STAY_SILENCE_SECONDS": "6"}
+    with installed(environ, data_dir=folder, say=print, sandbox=True) as running:
         yield running
     shutil.rmtree(folder)
 
