@@ -14,11 +14,13 @@ import redis
 import structlog
 from flask import Flask
 from flask_socketio import SocketIO
+from gevent import Timeout
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.clock import now as read_clock
 from service.config import Config
+from service.deadline import SECONDS
 from service.live.figures import Snapshot, read_snapshot
 from service.live.nodes import View, open_sessions
 from service.live.schemas import SnapshotOut
@@ -173,7 +175,10 @@ def init_app(app: Flask, socketio: SocketIO) -> Feed:
 
 
 class Reader:
-    """The background loop that drives a feed, and cuts off whoever has logged out meanwhile."""
+    """The background loops of a web process: one drives the feed, one cuts off whoever has logged out meanwhile.
+
+    Two, because the second one asks PostgreSQL, and a frozen PostgreSQL must not stop the count.
+    """
 
     def __init__(self, app: Flask, socketio: SocketIO, feed: Feed) -> None:
         self._app = app
@@ -181,40 +186,39 @@ class Reader:
         self._feed = feed
         self._every: float = app.config["CHUNSHUI"].feed_seconds
         self._running = False
-        self._look_at = 0.0
         self.sessions: dict[str, int] = {}
 
     def start(self) -> None:
-        """Begin to read, once per process."""
+        """Begin, once per process."""
         if not self._running:
             self._running = True
-            self._socketio.start_background_task(self._run)
+            self._socketio.start_background_task(self._repeat, lambda: self._feed.tick(time.monotonic()), self._every)
+            self._socketio.start_background_task(self._repeat, lambda: self.cut_off(read_clock()), SESSION_SECONDS)
 
-    def _run(self) -> None:
-        while True:
-            due = time.monotonic() + self._every
-            try:
-                self.once(time.monotonic())
-            except Exception:
-                # A defect in one round must not leave every wall without figures for good.
-                log.exception("the feed failed")
-            self._socketio.sleep(max(0.05, due - time.monotonic()))
-
-    def once(self, monotonic: float) -> None:
-        """One reading, and from time to time a look at who is still logged in."""
-        self._feed.tick(monotonic)
-        if monotonic >= self._look_at:
-            self._look_at = monotonic + SESSION_SECONDS
-            self._cut_off(read_clock())
-
-    def _cut_off(self, now: datetime) -> None:
+    def cut_off(self, now: datetime) -> None:
+        """Disconnect the clients whose session has ended; without PostgreSQL everybody stays."""
         if not self.sessions:
             return
+        limit = Timeout(SECONDS)
         try:
-            with self._app.app_context():
+            with limit, self._app.app_context():
                 still = open_sessions(set(self.sessions.values()), now)
         except (DBAPIError, PoolTimeout):
+            return
+        except Timeout as timeout:
+            if timeout is not limit:
+                raise
             return
         for client, session in list(self.sessions.items()):
             if session not in still:
                 self._socketio.server.disconnect(client, namespace=NAMESPACE)
+
+    def _repeat(self, act: Callable[[], None], seconds: float) -> None:
+        while True:
+            due = time.monotonic() + seconds
+            try:
+                act()
+            except Exception:
+                # A defect in one round must not leave every wall without figures for good.
+                log.exception("the feed failed")
+            self._socketio.sleep(max(0.05, due - time.monotonic()))

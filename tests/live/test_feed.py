@@ -195,14 +195,14 @@ def test_an_organiser_watches_a_day(connect: Connect, app: APIFlask, valkey: red
     _, cookie = make_organiser(organisation=city)
     socket = connect(cookie)
     assert ask(socket, "watch", {"stream": stream}) == {"ok": True}
-    reader: Reader = app.extensions["organisers_door"].reader
-    reader.once(0.0)
+    feed: Feed = app.extensions["organisers_door"].feed
+    feed.tick(0.0)
     [told] = heard(socket)
     assert (told["stream"], told["online"], told["organisation"]) == (stream, 3, None)
     assert told["organisations"] == [{"id": home, "name": "成都市", "online": 3}]
     assert {"code": "54", "name": "西藏自治区", "online": 3} in told["places"]
     assert ask(socket, "watch", {"stream": stream, "organisation": home, "place": "5401"}) == {"ok": True}
-    reader.once(0.5)
+    feed.tick(0.5)
     [told] = heard(socket)
     assert told["organisation"] == {"id": home, "name": "成都市", "online": 3}
     assert told["organisations"] == [{"id": below, "name": "支部", "online": 3}]
@@ -268,11 +268,11 @@ def test_who_logs_out_is_cut_off(connect: Connect, app: APIFlask, db: Session) -
     organiser, cookie = make_organiser()
     socket = connect(cookie)
     reader: Reader = app.extensions["organisers_door"].reader
-    reader.once(1000.0)
+    reader.cut_off(datetime.now(UTC))
     assert socket.is_connected("/organisers")
     sign_out(organiser, datetime.now(UTC))
     assert ask(socket, "watch", {"stream": 1})["error"]["code"] == "token_invalid"
-    reader.once(1000.0 + 16)
+    reader.cut_off(datetime.now(UTC))
     assert not socket.is_connected("/organisers")
 
 
@@ -286,6 +286,6 @@ def test_abolished_divisions_are_not_offered(connect: Connect, app: APIFlask, db
     _, cookie = make_organiser(organisation=city)
     socket = connect(cookie)
     ask(socket, "watch", {"stream": stream, "place": "54"})
-    app.extensions["organisers_door"].reader.once(0.0)
+    app.extensions["organisers_door"].feed.tick(0.0)
     [told] = heard(socket)
     assert "5499" not in {place["code"] for place in told["places"]}

@@ -350,3 +350,10 @@ def test_streams_are_known_early_and_kept_late(scene: Scene) -> None:
 def test_keys_end_by_themselves(scene: Scene) -> None:
     scene.tick(scene.holding(1))
     assert scene.valkey.pttl(key(scene.stream, "joined")) > 6 * 86_400_000
+
+
+def test_every_task_runs(scene: Scene, app: Flask) -> None:
+    tasks = reaping.tasks(app.config["CHUNSHUI"])
+    for task in (*tasks, *tasks):
+        task.run(app)
+    assert len({task.name for task in tasks}) == len(tasks)
