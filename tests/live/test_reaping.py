@@ -327,6 +327,29 @@ def test_the_last_leave_ends_the_lease(scene: Scene) -> None:
     assert not [name for name in names if b":held:" in name or b":boot:" in name]
 
 
+def test_a_boot_id_that_ended_is_not_revived_by_its_first_flush(scene: Scene) -> None:
+    worker = scene.holding(1)
+    first = worker.batch()
+    worker.acknowledge(scene.deliver(first))
+    worker.leave(1)
+    worker.disconnect()
+    scene.flush(worker)
+    assert worker.empty
+    assert scene.deliver(first).status == "restart"
+    assert scene.seen().online == 0
+
+
+def test_a_half_reaped_boot_id_is_dead_even_if_the_clock_steps_back(scene: Scene) -> None:
+    worker = scene.holding(1, 2, 3)
+    scene.tick(worker, seconds=7)
+    scene.tick(seconds=5)
+    scene.now += 500
+    boot, then = worker.boot, scene.now
+    assert figures.reap(scene.valkey, scene.stream, boot, timing=TIMING, limit=1, now=then) == 2
+    scene.now -= 5000
+    assert scene.deliver(worker.batch(renew=True)).status == "restart"
+
+
 def test_members_pass_page_borders(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reaping, "PAGE", 3)
     for member in range(1, 11):
