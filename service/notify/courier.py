@@ -5,6 +5,7 @@ take them from the others. When the worker stops, what was not finished is given
 """
 
 import asyncio
+import math
 import random
 import threading
 from collections import Counter
@@ -55,12 +56,19 @@ class Places:
             self._limits[endpoint] = grown
 
     def share(self, waiting: list[int], room: int) -> dict[int, int]:
-        """Divide `room` fairly among the `waiting` endpoints that may start something."""
-        open_to_more = [endpoint for endpoint in waiting if self.free(endpoint)]
+        """Divide `room` among the `waiting` endpoints so that, with what they hold already, they have alike."""
+        shares: dict[int, int] = {}
+        hungry = [endpoint for endpoint in waiting if self.free(endpoint)]
         # Where there is less room than endpoints, chance decides who goes first, not the order of their ids.
-        random.shuffle(open_to_more)
-        each = max(1, room // max(1, len(open_to_more)))
-        return {endpoint: min(each, self.free(endpoint)) for endpoint in open_to_more[:room]}
+        random.shuffle(hungry)
+        held = sum(self.taken[endpoint] for endpoint in hungry)
+        fair = math.ceil((room + held) / max(1, len(hungry)))
+        for endpoint in hungry:
+            wanted = fair - self.taken[endpoint]
+            given = min(wanted, self.free(endpoint), room - sum(shares.values()))
+            if given > 0:
+                shares[endpoint] = given
+        return shares
 
 
 class Courier:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from apiflask import APIFlask
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import text, update
 
 from service.clock import now as read_clock
@@ -238,17 +240,27 @@ def test_two_workers_share_and_never_repeat(app: APIFlask, receiver: Receiver) -
 
 
 def test_a_slow_receiver_does_not_hold_up_another(app: APIFlask, receiver: Receiver, other_receiver: Receiver) -> None:
-    configured(app, webhook_timeout_seconds=0.1, webhook_retry_seconds=60.0)
+    """The slow one answers only after the other has everything, which it may not prevent."""
     make_endpoint(receiver.url)
     make_endpoint(other_receiver.url)
-    receiver.reply = lambda _: Reply(delay=0.2)
-    publish_check_in(count=11)
+    everything = threading.Event()
+
+    def slow(_: Arrival) -> Reply:
+        everything.wait(10)
+        return Reply()
+
+    def quick(_: Arrival) -> Reply:
+        if len(other_receiver.arrivals) == 20:
+            everything.set()
+        return Reply()
+
+    receiver.reply, other_receiver.reply = slow, quick
+    publish_check_in(count=20)
     courier = Courier(capacity=8, each=8)
     courier(app)
     courier.close()
 
-    assert len(other_receiver.arrivals) == 11
-    assert max(arrival.at for arrival in other_receiver.arrivals) < max(arrival.at for arrival in receiver.arrivals)
+    assert {(delivery.state, delivery.attempts) for delivery in all_deliveries()} == {("delivered", 1)}
 
 
 def test_stopping_gives_back_what_is_under_way(
@@ -345,6 +357,25 @@ def test_places_are_shared_fairly() -> None:
     places.taken[3] = 8
     assert places.share([1, 2, 3], 10) == {1: 5, 2: 5}
     assert len(places.share(list(range(10, 40)), 4)) == 4
+
+
+def test_who_holds_places_already_gets_fewer_new_ones() -> None:
+    places = Places(each=8)
+    places.taken[1] = 4
+    assert places.share([1, 2], 4) == {2: 4}
+    places.taken[2] = 2
+    assert places.share([1, 2], 2) == {2: 2}
+
+
+@given(st.dictionaries(st.integers(1, 30), st.integers(0, 8)), st.integers(0, 40))
+def test_shares_fit_into_the_room_and_the_limits(taken: dict[int, int], room: int) -> None:
+    places = Places(each=8)
+    places.taken.update(taken)
+    shares = places.share(list(taken), room)
+    assert sum(shares.values()) <= room
+    assert all(0 < given <= places.free(endpoint) for endpoint, given in shares.items())
+    if room and any(places.free(endpoint) for endpoint in taken):
+        assert shares
 
 
 def test_where_there_is_little_room_everybody_gets_a_turn() -> None:
