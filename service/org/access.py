@@ -33,15 +33,16 @@ View = TypeVar("View", bound=Callable[..., Any])
 class DenyListCache:
     """The deny list, at most `seconds` old while PostgreSQL answers; the last known one while it does not."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
+        self.clock = clock
         self.current = DenyList()
         self.due = 0.0
 
     def __call__(self) -> DenyList:
-        if time.monotonic() >= self.due:
+        if self.clock() >= self.due:
             # Set before the query: the other requests of this moment go on with the list as it is.
-            self.due = time.monotonic() + self.seconds
+            self.due = self.clock() + self.seconds
             try:
                 self.current = load_deny_list()
             except (DBAPIError, PoolTimeout):
@@ -72,7 +73,8 @@ def organiser_of_request() -> Organiser:
 def refuse_other_sites() -> None:
     """ServiceError unless the request comes from our own pages or from no browser.
 
-    Browsers of today say so in Sec-Fetch-Site, older ones in Origin; a form cannot send application/json.
+    Browsers of today say so in Sec-Fetch-Site, older ones in Origin; a form always names one of
+    its own content types, and a body that names none is not read.
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     config: Config = current_app.config["CHUNSHUI"]
@@ -81,7 +83,7 @@ def refuse_other_sites() -> None:
         raise ServiceError("forbidden")
     if site is None and origin is not None and urlsplit(origin).netloc not in ours:
         raise ServiceError("forbidden")
-    if request.method != "DELETE" and request.mimetype != "application/json":
+    if request.mimetype not in ("", "application/json"):
         raise ServiceError("unsupported_media_type")
 
 

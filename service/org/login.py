@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from flask import current_app
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from service.auth import Actor, DenyList, issue_access
 from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
-from service.org.models import Denial, MemberSession, RefreshToken
+from service.org.models import Denial, MemberSession
 from service.org.roster import MemberFacts, bind, bound_member, member_facts
 from service.org.wechat import WechatUser
 
@@ -35,58 +35,66 @@ class Login:
     member: MemberFacts
 
 
+OPEN = text(
+    """
+    WITH session AS (
+        INSERT INTO sessions (member_id, app, created_at, expires_at)
+        VALUES (:member, :app, :now, :expires) RETURNING id
+    ), token AS (
+        INSERT INTO refresh_tokens (session_id, token_hash, expires_at) SELECT id, :token_hash, :expires FROM session
+    )
+    SELECT id FROM session
+    """
+)
+# The lock makes the second of two concurrent uses wait, and see that it is the second.
+CURRENT = text(
+    """
+    SELECT t.id, t.used_at, t.expires_at, s.id AS session, s.member_id AS member, s.revoked_at
+    FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.token_hash = :token_hash FOR UPDATE
+    """
+)
+ROTATE = text(
+    """
+    WITH session AS (UPDATE sessions SET expires_at = :expires WHERE id = :session),
+        used AS (UPDATE refresh_tokens SET used_at = :now WHERE id = :used)
+    INSERT INTO refresh_tokens (session_id, token_hash, expires_at) VALUES (:session, :token_hash, :expires)
+    """
+)
+
+
 def log_in(user: WechatUser, *, app: str, invitation: str | None, now: datetime) -> Login:
     """Open a session for the member that `user` is bound to, binding him first if he brings an invitation."""
     member = bound_member(user.appid, user.openid)
     if member is None and invitation is None:
         raise ServiceError("not_bound")
     if member is None:
-        member = bound_now(user, str(invitation), now)
+        member = bind(user, str(invitation), now)
     if member.status != "active":
         raise ServiceError("forbidden")
-    expires = now + timedelta(days=settings().refresh_token_days)
-    session = insert(MemberSession).values(member_id=member.id, app=app, created_at=now, expires_at=expires)
-    number = db.session.scalar(session.returning(MemberSession.id))
-    login = renewed(member, session=int(number or 0), now=now)
+    token, expires = secrets.token_urlsafe(32), now + timedelta(days=settings().refresh_token_days)
+    opened = {"member": member.id, "app": app, "now": now, "expires": expires, "token_hash": hashed(token)}
+    session: int = db.session.execute(OPEN, opened).scalar_one()
     db.session.commit()
-    return login
-
-
-def bound_now(user: WechatUser, invitation: str, now: datetime) -> MemberFacts:
-    """The member that `invitation` binds `user` to, in the caller's transaction."""
-    bind(appid=user.appid, openid=user.openid, unionid=user.unionid, invitation=invitation, now=now)
-    member = bound_member(user.appid, user.openid)
-    if member is None or member.status != "active":
-        raise ServiceError("invitation_invalid")
-    return member
+    return tokens(member, session=session, refresh_token=token, now=now)
 
 
 def refresh(token: str, now: datetime) -> Login:
     """New tokens for a refresh token, which this uses up; ServiceError refresh_invalid or refresh_reused."""
-    # The lock makes the second of two concurrent uses wait, and see that it is the second.
-    question = (
-        select(RefreshToken, MemberSession)
-        .join(MemberSession, MemberSession.id == RefreshToken.session_id)
-        .where(RefreshToken.token_hash == hashed(token))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    found = db.session.execute(question).one_or_none()
-    if found is None or found[1].revoked_at is not None:
+    found = db.session.execute(CURRENT, {"token_hash": hashed(token)}).one_or_none()
+    if found is None or found.revoked_at is not None:
         raise ServiceError("refresh_invalid")
-    current, session = found
-    if current.used_at is not None:
-        revoke(session.id, now)
+    if found.used_at is not None:
+        revoke(found.session, now)
         db.session.commit()
         raise ServiceError("refresh_reused")
-    member = member_facts(session.member_id)
-    if current.expires_at <= now or member is None or member.status != "active":
+    member = member_facts(found.member)
+    if found.expires_at <= now or member is None or member.status != "active":
         raise ServiceError("refresh_invalid")
-    current.used_at = now
-    session.expires_at = now + timedelta(days=settings().refresh_token_days)
-    login = renewed(member, session=session.id, now=now)
+    fresh, expires = secrets.token_urlsafe(32), now + timedelta(days=settings().refresh_token_days)
+    rotated = {"session": found.session, "used": found.id, "now": now, "expires": expires}
+    db.session.execute(ROTATE, rotated | {"token_hash": hashed(fresh)})
     db.session.commit()
-    return login
+    return tokens(member, session=found.session, refresh_token=fresh, now=now)
 
 
 def log_out(actor: Actor, now: datetime) -> None:
@@ -112,13 +120,9 @@ def load_deny_list() -> DenyList:
     return DenyList(db.session.scalars(select(Denial.session_id).where(Denial.expires_at > func.now())))
 
 
-def renewed(member: MemberFacts, *, session: int, now: datetime) -> Login:
-    """A fresh pair of tokens for `session`, in the caller's transaction."""
+def tokens(member: MemberFacts, *, session: int, refresh_token: str, now: datetime) -> Login:
+    """What the client gets: an access token of `session`, and the refresh token that was stored for it."""
     config = settings()
-    token = secrets.token_urlsafe(32)
-    expires = now + timedelta(days=config.refresh_token_days)
-    row = insert(RefreshToken).values(session_id=session, token_hash=hashed(token), expires_at=expires)
-    db.session.execute(row)
     access = issue_access(
         config.secret_key,
         member=member.id,
@@ -129,7 +133,8 @@ def renewed(member: MemberFacts, *, session: int, now: datetime) -> Login:
         seconds=config.access_token_seconds,
     )
     # The least that the random cut leaves.
-    return Login(access, config.access_token_seconds - config.access_token_seconds // 10, token, member)
+    expires_in = config.access_token_seconds - config.access_token_seconds // 10
+    return Login(access, expires_in, refresh_token, member)
 
 
 def hashed(token: str) -> bytes:
