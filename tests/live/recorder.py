@@ -1,5 +1,6 @@
 """A Wire that writes down what happens to it, and the bytes a client would send."""
 
+import asyncio
 import contextlib
 import json
 
@@ -65,6 +66,30 @@ class Recorder(Wire):
         with contextlib.suppress(UnicodeDecodeError):
             self.texts.append(payload.decode())
         super()._message(payload)
+
+
+class Transport(asyncio.Transport):
+    """Takes everything, and ends when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.ended = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def write_eof(self) -> None:
+        """Nothing follows."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Any."""
+
+    def close(self) -> None:
+        self.ended = True
+
+    def abort(self) -> None:
+        self.ended = True
 
 
 def opening(target: str = "/socket.io/?EIO=4&transport=websocket", **headers: str) -> bytes:

@@ -2,41 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import psycopg
 import pytest
 import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.live.clerk import Job
 from service.live.connection import OVER, Connection
 from service.live.gateway import Gateway
-from tests.live.recorder import client_frame, opening
+from tests.live.recorder import Transport, client_frame, opening
 from tests.live.stage import Stage, token, until
-
-
-class Transport(asyncio.Transport):
-    """Takes everything, and ends when told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[bytes] = []
-        self.ended = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written.append(bytes(data))
-
-    def write_eof(self) -> None:
-        """Nothing follows."""
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Any."""
-
-    def close(self) -> None:
-        self.ended = True
-
-    def abort(self) -> None:
-        self.ended = True
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +84,31 @@ def test_no_client_can_raise_anything(
 
     loop.run_until_complete(story())
     assert all(not audience.connections for audience in gateway.audiences.values())
+
+
+def test_a_refresh_that_had_begun_before_the_question_does_not_answer_it(
+    stage: Stage, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[tuple[Job[Any], Callable[[Any], None]]] = []
+    monkeypatch.setattr(gateway.books._clerk, "submit", lambda job, done: jobs.append((job, done)))
+    connection, transport = Connection(gateway), Transport()
+    connection.connection_made(transport)
+    connection.data_received(opening() + client_frame(b"40" + json.dumps({"token": GOOD}).encode()))
+    with psycopg.connect(stage.postgres.url, autocommit=True) as link:
+        gateway.books._refresh(gateway.now())
+        early = jobs.pop()
+        answer = early[0](link)
+        stream = stage.stream()
+        connection.data_received(client_frame(b'420["join",{"stream":%d}]' % stream))
+        early[1](answer)
+        assert connection.audience is None
+        assert b"stream_unknown" not in b"".join(transport.written)
+        gateway.books._refresh(gateway.now())
+        late = jobs.pop()
+        late[1](late[0](link))
+    assert connection.audience is not None
+    connection.leave()
+    connection.connection_lost(None)
 
 
 def test_nothing_is_left_over_after_all_that(gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:

@@ -76,6 +76,24 @@ def test_the_close_handshake_echoes_the_code() -> None:
     assert wire.ends == ["hang_up"]
 
 
+def test_a_whole_message_within_a_fragmented_one_is_refused_also_in_a_chunk_of_its_own() -> None:
+    _, wire = connected()
+    wire.data_received(client_frame(b"one", first=0x01))
+    wire.data_received(client_frame(b"two"))
+    assert bytes(wire.written) == websocket.close_frame(1002, "fragments out of order")
+    assert wire.texts == []
+
+
+def test_the_rest_of_a_frame_that_looks_like_a_frame_is_none() -> None:
+    _, wire = connected()
+    inner = client_frame(b"6 inner")
+    outer = client_frame(b"6 outer" + inner, mask=bytes(4))
+    wire.data_received(outer[: -len(inner)])
+    wire.data_received(inner)
+    assert wire.written.startswith(websocket.close_frame(1007, "text is not UTF-8"))
+    assert wire.texts == []
+
+
 WRONG = [
     (client_frame(b"x", mask=None), 1002, "client frames must be masked"),
     (client_frame(b"x", first=0xC1), 1002, "reserved bits are set"),
