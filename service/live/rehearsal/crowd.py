@@ -29,7 +29,7 @@ class Crowd:
         gateway = urlsplit(plan.gateway_url)
         secure = gateway.scheme in ("https", "wss")
         self.plan = plan
-        self.random = random.Random(plan.seed + index)  # noqa: S311 - a rehearsal is to be repeatable, not secret
+        self.random = random.Random(plan.seed + index)
         self.wire = prepare(host=gateway.netloc, stream=plan.stream, random=os.urandom(20))
         self.tally = Tally(members=len(plan.members))
         self.members = [Member(self, candidate) for candidate in plan.members]
@@ -100,14 +100,24 @@ class Crowd:
 
     async def _open(self, member: Member, connection: Connection) -> None:
         try:
-            dialled = self._dial()
-            await self._loop.create_connection(
-                lambda: connection, sock=dialled, ssl=self._tls, server_hostname=self._server_name
-            )
+            await self._connect(connection, self._dial())
         except OSError:
             if connection.owner is not None:
                 connection.owner = None
                 member.ended(connection, "connect_failed")
+
+    async def _connect(self, connection: Connection, dialled: socket.socket) -> None:
+        over = True
+        try:
+            transport, _ = await self._loop.create_connection(
+                lambda: connection, sock=dialled, ssl=self._tls, server_hostname=self._server_name
+            )
+            over = transport.is_closing()
+        finally:
+            # uvloop closes the descriptor of a transport that ends before it has taken the socket over, but forgets
+            # the socket, which would close that number a second time: by then it may be another connection's.
+            if over:
+                dialled.detach()
 
     def _dial(self) -> socket.socket:
         """A socket on its way, from the next of the source addresses; the transport waits for its first write."""
