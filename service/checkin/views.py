@@ -26,6 +26,7 @@ def register(state: BlueprintSetupState) -> None:
 @member_required
 @bp.input(CheckInIn)
 @bp.output(CheckInOut, status_code=201)
+@bp.doc(responses={200: "The same record for the same reference again.", 403: "Not invited.", 409: "Not now."})
 def check_in(activity_id: int, json_data: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """Check in
 

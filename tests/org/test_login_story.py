@@ -70,6 +70,16 @@ def test_an_invitation_works_once(client: FlaskClient, wechat: WeChat, db: Sessi
     assert db.query(WechatIdentity).count() == 1
 
 
+def test_a_used_invitation_stays_used_when_the_binding_is_undone(
+    client: FlaskClient, wechat: WeChat, db: Session
+) -> None:
+    invitation = make_invitation()
+    log_in(client, wechat.code_for("o-1"), invitation=invitation)
+    db.query(WechatIdentity).delete()
+    db.commit()
+    assert refused(log_in(client, wechat.code_for("o-1"), invitation=invitation)) == (403, "invitation_invalid")
+
+
 def test_a_repeated_binding_leaves_the_invitation_alone(client: FlaskClient, wechat: WeChat, db: Session) -> None:
     """A phone that lost the first answer sends a fresh code and the same invitation."""
     invitation = make_invitation()
