@@ -63,6 +63,8 @@ class World(RuleBasedStateMachine):
         self.checked_in: set[int] = set()
         self.ledger_needed = False
         self.rolled_back = False
+        # Workers that Valkey answered since it last forgot something.
+        self.told: set[int] = set()
         self.highest = self.recorded = 0
         self.dump: dict[bytes, bytes] = {}
 
@@ -95,8 +97,9 @@ class World(RuleBasedStateMachine):
         holding.acknowledge(reply)
         if reply.status == "restart":
             self.ghosts |= self.maybe[worker]
-        else:
+        elif reply.status == "applied":
             self.heard[worker] = self.now
+            self.told.add(worker)
         if not holding._changed():
             self.maybe[worker] = set(self.held[worker])
 
@@ -166,6 +169,7 @@ class World(RuleBasedStateMachine):
     @rule()
     def empty(self) -> None:
         self.valkey.flushdb()
+        self.told.clear()
         self.ledger_needed = True
         self.recorded = max(self.recorded, self.highest)
 
@@ -181,6 +185,7 @@ class World(RuleBasedStateMachine):
         self.valkey.flushdb()
         for name, value in self.dump.items():
             self.valkey.restore(name, 0, value)
+        self.told.clear()
         self.ledger_needed = self.rolled_back = True
         self.ghosts |= set().union(*self.maybe) | self.ledger
         self.recorded = max(self.recorded, self.highest)
@@ -267,6 +272,15 @@ class World(RuleBasedStateMachine):
             return
         lower = set().union(*(self.held[w] for w in fresh))
         assert len(lower) <= seen.online <= len(set().union(lower, self.ghosts, *self.maybe))
+
+    @invariant()
+    def nothing_pending_is_right(self) -> None:
+        """When Valkey has heard all there is to hear, the count is the union, whatever comes twice or late."""
+        holding = [w for w in range(3) if self.maybe[w]]
+        pending = any(self.holdings[w]._changed() or self.holdings[w]._sent for w in range(3))
+        expired = any(self.now - self.heard[w] > LEASE for w in holding)
+        if not (pending or expired or self.ghosts or set(holding) - self.told):
+            assert self.snapshot().online == len(set().union(*self.held))
 
     def teardown(self) -> None:
         self.come_to_rest()
