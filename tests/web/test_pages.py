@@ -224,4 +224,5 @@ def take_picture(before: Wall) -> None:
     places = before.page.get_by_test_id("by-place")
     places.get_by_role("listitem").first.get_by_role("button").click()
     expect(places.get_by_role("listitem")).to_have_count(7)
+    before.page.mouse.move(0, 0)
     before.page.screenshot(path=target)

@@ -58,7 +58,8 @@ describe('texts', () => {
 
 describe('references', () => {
   it('are UUIDs also where the page has no secure context', () => {
-    const insecure = { getRandomValues: <T extends ArrayBufferView | null>(array: T): T => crypto.getRandomValues(array as never) }
+    const getRandomValues = ((array: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(array)) as Crypto['getRandomValues']
+    const insecure = { getRandomValues }
     const made = new Set(Array.from({ length: 200 }, () => newReference(insecure)))
     expect(made.size).toBe(200)
     for (const one of made) expect(one).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
@@ -77,7 +78,8 @@ describe('references', () => {
 describe('an activity', () => {
   it('is now while a stream is open, and opens the one that is', () => {
     const two = activity(NINE, NINE + 2 * HOUR)
-    expect([NINE - 1, NINE, NINE + HOUR, NINE + 3 * HOUR].map((now) => phase(two, now))).toEqual(['soon', 'now', 'soon', 'over'])
+    const moments = [NINE - 1, NINE, NINE + HOUR, NINE + 3 * HOUR]
+    expect(moments.map((now) => phase(two, now))).toEqual(['soon', 'now', 'soon', 'over'])
     expect([NINE, NINE + HOUR, NINE + 9 * HOUR].map((now) => streamNow(two, now)?.id)).toEqual([0, 10, 10])
     expect(sittingNow(two, NINE + HOUR)?.id).toBe(1)
     expect(streamNow(activity(), NINE)).toBeNull()
@@ -121,7 +123,8 @@ describe('a figure', () => {
 
 describe('a problem', () => {
   it("keeps the server's words", () => {
-    expect(asProblem({ code: 'checkin_closed', title: '签到已结束', status: 409 })).toMatchObject({ status: 409, title: '签到已结束' })
+    const closed = { code: 'checkin_closed', title: '签到已结束', status: 409 }
+    expect(asProblem(closed)).toMatchObject(closed)
     expect(asProblem({ title: 'no code' })).toBeNull()
     expect(asProblem('text')).toBeNull()
   })

@@ -57,28 +57,13 @@ const ROW_REMS = 2.6
 export function option(view: View, colours: Palette, height: number): EChartsCoreOption {
   const { points, cursor, zone } = view
   const seen = cursor === null ? points : points.filter((point) => point.t <= cursor)
-  const label = view.spanMs > 20 * 60_000 ? shortTime : clockTime
   return {
     animation: false,
     textStyle: { fontFamily: colours.font, fontSize: colours.size },
     grid: { left: 6, right: 14, top: 10, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
     tooltip: tooltip(zone, colours),
-    xAxis: {
-      type: 'time',
-      min: points[0]?.t,
-      max: points[points.length - 1]?.t,
-      splitNumber: 5,
-      axisLine: { lineStyle: { color: colours.hairline } },
-      axisTick: { show: false },
-      axisLabel: { color: colours.muted, fontSize: colours.size * 0.9, hideOverlap: true, formatter: (value: number) => label(value, zone) },
-    },
-    yAxis: {
-      type: 'value',
-      minInterval: 1,
-      splitNumber: Math.max(1, Math.min(4, Math.floor(height / (ROW_REMS * colours.size)))),
-      axisLabel: { color: colours.muted, fontSize: colours.size * 0.9, formatter: (value: number) => number(value) },
-      splitLine: { lineStyle: { color: colours.hairline, width: 1 } },
-    },
+    xAxis: timeAxis(view, colours),
+    yAxis: peopleAxis(colours, height),
     series: [
       plain(t('joined'), line(seen, 'joined'), colours.muted, 'dashed'),
       plain(t('checkedIn'), line(seen, 'checkedIn'), colours.leaf, 'solid'),
@@ -88,8 +73,31 @@ export function option(view: View, colours: Palette, height: number): EChartsCor
   }
 }
 
+function timeAxis({ points, zone, spanMs }: View, colours: Palette): object {
+  const label = spanMs > 20 * 60_000 ? shortTime : clockTime
+  return {
+    type: 'time',
+    min: points[0]?.t,
+    max: points[points.length - 1]?.t,
+    splitNumber: 5,
+    axisLine: { lineStyle: { color: colours.hairline } },
+    axisTick: { show: false },
+    axisLabel: { ...axisText(colours), hideOverlap: true, formatter: (value: number) => label(value, zone) },
+  }
+}
+
+const peopleAxis = (colours: Palette, height: number): object => ({
+  type: 'value',
+  minInterval: 1,
+  splitNumber: Math.max(1, Math.min(4, Math.floor(height / (ROW_REMS * colours.size)))),
+  axisLabel: { ...axisText(colours), formatter: (value: number) => number(value) },
+  splitLine: { lineStyle: { color: colours.hairline, width: 1 } },
+})
+
+const axisText = (colours: Palette): object => ({ color: colours.muted, fontSize: colours.size * 0.9 })
+
 function plain(name: string, data: Line, color: string, type: string): object {
-  return { ...base(name, data, color), lineStyle: { color, width: 1.5, type } }
+  return { ...base(name, data, color), z: 4, lineStyle: { color, width: 1.5, type } } // above the online line
 }
 
 function online(data: Line, points: readonly Point[], cursor: number | null, colours: Palette): object {
@@ -100,10 +108,13 @@ function online(data: Line, points: readonly Point[], cursor: number | null, col
     lineStyle: { color: colours.water, width: 3 },
     areaStyle: { color: colours.waterSoft },
     markArea: { silent: true, itemStyle: { color: colours.amber }, data: spans },
-    markLine:
-      cursor === null
-        ? { data: [] }
-        : { silent: true, symbol: 'none', label: { show: false }, lineStyle: { color: colours.ink, type: 'solid' }, data: [{ xAxis: cursor }] },
+    markLine: {
+      silent: true,
+      symbol: 'none',
+      label: { show: false },
+      lineStyle: { color: colours.ink, type: 'solid' },
+      data: cursor === null ? [] : [{ xAxis: cursor }],
+    },
   }
 }
 

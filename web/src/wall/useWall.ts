@@ -1,49 +1,27 @@
-/** The wall's state: who is logged in, what is watched, the latest snapshot and the curve so far. */
+/** The wall's state: who is logged in, and which activity, stream and nodes are shown. */
 
-import { computed, onScopeDispose, ref, shallowRef, watch } from 'vue'
+import { computed, ref, watch } from 'vue'
 import { phase, streamNow, streamsOf } from '../activity'
 import { organisers, Problem, type Activity, type Organiser, type Stream } from '../api'
 import { serverNow } from '../clock'
 import { explain } from '../explain'
-import { Feed, supersedes, type Snapshot, type Watch } from '../live'
-import { extend, merge, reading, recorded, type Point } from './curve'
-
-export interface Step {
-  key: number | string
-  name: string
-}
-
-interface Trails {
-  organisation: Step[]
-  place: Step[]
-}
-
-const trailKey = (stream: number): string => `chunshui.trails.${stream}`
-
-/** Where the wall had gone down to before a reload. */
-function recallTrails(stream: number | undefined): Trails {
-  const kept = stream === undefined ? null : sessionStorage.getItem(trailKey(stream))
-  return kept ? (JSON.parse(kept) as Trails) : { organisation: [], place: [] }
-}
+import type { Watch } from '../live'
+import { useFigures } from './useFigures'
+import { useTrails } from './useTrails'
 
 export function useWall() {
   const organiser = ref<Organiser | null>(null)
   const activities = ref<Activity[]>([])
   const activity = ref<Activity | null>(null)
   const stream = ref<Stream | null>(null)
-  const snapshot = shallowRef<Snapshot | null>(null)
-  const points = shallowRef<Point[]>([])
-  const connected = ref(false)
   const ready = ref(false)
   const trouble = ref('')
-  /** The way down from the roots; empty is the roots themselves. */
-  const organisationTrail = ref<Step[]>([])
-  const placeTrail = ref<Step[]>([])
-  let feed: Feed | null = null
+  const trails = useTrails()
+  const figures = useFigures(refused)
 
   const watching = computed<Watch | null>(() => {
     if (!stream.value) return null
-    const [organisation, place] = [organisationTrail.value.at(-1), placeTrail.value.at(-1)]
+    const [organisation, place] = [trails.organisation.value.slice(-1)[0], trails.place.value.slice(-1)[0]]
     return {
       stream: stream.value.id,
       ...(organisation ? { organisation: organisation.key as number } : {}),
@@ -51,112 +29,51 @@ export function useWall() {
     }
   })
   watch(watching, (wanted) => {
-    if (!wanted) return
-    feed?.watch(wanted)
-    const trails: Trails = { organisation: organisationTrail.value, place: placeTrail.value }
-    sessionStorage.setItem(trailKey(wanted.stream), JSON.stringify(trails))
+    if (!wanted) return figures.close()
+    figures.watch(wanted)
+    trails.save(wanted.stream)
   })
-
-  function received(next: Snapshot): void {
-    if (!supersedes(next, snapshot.value)) return
-    snapshot.value = next
-    const point = reading(next)
-    if (point) points.value = extend(points.value, point)
-  }
 
   function refused(problem: Problem): void {
     if (problem.status === 401) forgetOrganiser()
-    else if (problem.code !== 'stream_unknown') [organisationTrail.value, placeTrail.value] = [[], []]
+    else if (problem.code !== 'stream_unknown') trails.clear() // a node that is not there, or not to be seen
     trouble.value = explain(problem)
   }
 
-  function openFeed(): void {
-    feed ??= new Feed({ snapshot: received, connected: (is) => (connected.value = is), refused })
-    if (watching.value) feed.watch(watching.value)
-  }
-
-  function closeFeed(): void {
-    feed?.close()
-    feed = null
-    connected.value = false
-  }
-
-  async function loadCurve(id: number): Promise<void> {
-    try {
-      const points_ = (await organisers.curve(id)).map(recorded)
-      if (stream.value?.id === id) points.value = merge(points_, points.value)
-    } catch (error) {
-      if (error instanceof Problem && error.status === 401) refused(error)
-      // otherwise the live curve begins now; replay asks again
-    }
-  }
-
-  function choose(chosen: Activity, wanted?: number): void {
+  function choose(chosen: Activity | null, wanted?: number): void {
     activity.value = chosen
-    const found = streamsOf(chosen).find(({ id }) => id === wanted)
-    watchStream(found ?? streamNow(chosen, serverNow()))
+    const found = chosen && streamsOf(chosen).find(({ id }) => id === wanted)
+    watchStream(found ?? (chosen && streamNow(chosen, serverNow())))
   }
 
   function watchStream(chosen: Stream | null): void {
-    const trails = recallTrails(chosen?.id)
-    organisationTrail.value = trails.organisation
-    placeTrail.value = trails.place
-    snapshot.value = null
-    points.value = []
     trouble.value = ''
+    if (chosen) trails.restore(chosen.id)
     stream.value = chosen
-    rememberPlace()
-    if (chosen) void loadCurve(chosen.id)
+    history.replaceState(null, '', chosen ? `?activity=${activity.value?.id}&stream=${chosen.id}` : location.pathname)
   }
 
-  function leaveActivity(): void {
-    activity.value = null
-    watchStream(null)
-    closeFeed()
-    openFeed()
-  }
-
-  function rememberPlace(): void {
-    const query = new URLSearchParams()
-    if (activity.value) query.set('activity', String(activity.value.id))
-    if (stream.value) query.set('stream', String(stream.value.id))
-    history.replaceState(null, '', activity.value ? `?${query}` : location.pathname)
-  }
-
-  function restorePlace(): void {
+  /** The activity that the address names, else the only one, else the only one that is held now. */
+  function chooseAtFirst(): void {
     const query = new URLSearchParams(location.search)
-    const wanted = Number(query.get('activity'))
-    const found = activities.value.find(({ id }) => id === wanted)
+    const named = activities.value.find(({ id }) => id === Number(query.get('activity')))
     const current = activities.value.filter((one) => phase(one, serverNow()) === 'now')
-    const [only] = activities.value.length === 1 ? activities.value : current
-    if (found) choose(found, Number(query.get('stream')))
-    else if (only && current.length <= 1) choose(only)
+    const [only, another] = activities.value.length > 1 ? current : activities.value
+    if (named) choose(named, Number(query.get('stream')))
+    else if (only && !another) choose(only)
   }
 
-  async function entered(who: Organiser): Promise<void> {
+  async function enter(who: Organiser): Promise<void> {
     activities.value = await organisers.activities()
     organiser.value = who
     trouble.value = ''
-    restorePlace()
-    openFeed()
-  }
-
-  async function start(): Promise<void> {
-    try {
-      await entered(await organisers.me())
-    } catch (error) {
-      if (!(error instanceof Problem) || error.status !== 401) trouble.value = explain(error)
-    } finally {
-      ready.value = true
-    }
+    chooseAtFirst()
   }
 
   function forgetOrganiser(): void {
-    closeFeed()
     organiser.value = null
     activity.value = null
     stream.value = null
-    snapshot.value = null
   }
 
   async function logOut(): Promise<void> {
@@ -166,14 +83,20 @@ export function useWall() {
     history.replaceState(null, '', location.pathname)
   }
 
-  onScopeDispose(closeFeed)
-  void start()
+  async function start(): Promise<void> {
+    try {
+      await enter(await organisers.me())
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 401) trouble.value = explain(error)
+    } finally {
+      ready.value = true
+    }
+  }
 
+  void start()
   return {
-    organiser, activities, activity, stream, snapshot, points, connected, ready, trouble,
-    organisationTrail, placeTrail,
-    logIn: async (login: string, password: string) => entered(await organisers.logIn(login, password)),
-    logOut, choose, watchStream, leaveActivity, loadCurve,
+    organiser, activities, activity, stream, ready, trouble, trails, figures, choose, watchStream, logOut,
+    logIn: async (login: string, password: string) => enter(await organisers.logIn(login, password)),
   } // prettier-ignore
 }
 
