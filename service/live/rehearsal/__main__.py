@@ -2,13 +2,11 @@
 
 Standard input: first the plan (JSON, `index` beside it), then the words `plateau` and `leave`; its end means
 `leave`. Standard output: JSON lines, each {"phase", "count", "tally"}; the last one has the phase `gone`.
-Ctrl-C is the conductor's business, who says `leave`.
 """
 
 import asyncio
 import gc
 import json
-import signal
 import sys
 import time
 from collections import deque
@@ -100,7 +98,6 @@ class Generator:
 
 async def main() -> None:
     """Read the plan, run it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.set_threshold(100_000, 50, 100)  # members live as long as the process: there is little to collect
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=1 << 30)

@@ -37,6 +37,7 @@ class Process:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             text=True,
+            start_new_session=True,  # Ctrl-C is ours: the members are to leave, not to vanish
         )
         self._orders = cast(IO[str], self._process.stdin)
         self.tell(json.dumps({"index": index, "plan": plan.to_json()}))
@@ -84,6 +85,7 @@ class Rehearsal:
         self._report = report
         self._said: queue.Queue[None] = queue.Queue()
         self._begin = time.monotonic()
+        self._peak = 0
         self._online: list[tuple[float, int]] = []
         number = max(1, -(-len(plan.members) // MEMBERS_PER_PROCESS))
         shares = [replace(plan, members=plan.members[index::number]) for index in range(number)]
@@ -119,10 +121,16 @@ class Rehearsal:
         if any(process.phase == "failed" for process in self._processes):
             raise GeneratorError("a generator process has ended early; its messages are above")
         tally, seconds = self._tally(), round(time.monotonic() - self._begin, 2)
-        self._online.append((seconds, tally.online))
+        self._note(seconds, tally.online)
         heard = max((process.count for process in self._processes), key=lambda count: str(count.get("as_of", "")))
         phase = min((process.phase for process in self._processes), key=PHASES.index)
         self._report(Progress(phase, seconds, tally, heard.get("count"), heard.get("basis")))
+
+    def _note(self, seconds: float, online: int) -> None:
+        """Keep the peak of all reports, and a point a second."""
+        self._peak = max(self._peak, online)
+        if not self._online or seconds - self._online[-1][0] >= 1.0:
+            self._online.append((seconds, online))
 
     def _tell(self, word: str, told: set[str]) -> None:
         if word not in told:
@@ -144,7 +152,7 @@ class Rehearsal:
             joined=tally.joined,
             stays=tally.stays,
             repeats=tally.repeats,
-            peak=max((online for _, online in self._online), default=0),
+            peak=self._peak,
             online_at_end=tally.online,
             checked_in=tally.checked_in,
             check_in_repeats=tally.check_in_repeats,
@@ -161,20 +169,11 @@ class Rehearsal:
             generators=len(self._processes),
             generator_cpu_seconds=round(tally.cpu_seconds, 2),
             seconds=round(time.monotonic() - self._begin, 2),
-            online=_thinned(self._online),
+            online=self._online,
         )
 
 
 PHASES = ("failed", "arriving", "inside", "plateau", "staying", "held", "leaving", "gone")
-
-
-def _thinned(points: list[tuple[float, int]]) -> list[tuple[float, int]]:
-    """About one point a second."""
-    kept: list[tuple[float, int]] = []
-    for seconds, online in points:
-        if not kept or seconds - kept[-1][0] >= 1.0:
-            kept.append((seconds, online))
-    return kept
 
 
 def run(plan: Plan, report: Callable[[Progress], None], stop: threading.Event | None = None) -> Result:
