@@ -9,6 +9,7 @@ import redis
 from flask import Flask
 from sqlalchemy import literal, select
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from service.activity.models import Stream
 from service.live import figures, reaping, recording
@@ -373,6 +374,30 @@ def test_streams_are_known_early_and_kept_late(scene: Scene) -> None:
 def test_keys_end_by_themselves(scene: Scene) -> None:
     scene.tick(scene.holding(1))
     assert scene.valkey.pttl(key(scene.stream, "joined")) > 6 * 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("spoil", "difference"),
+    [
+        (("HINCRBY", "organisations", 3, 1), {"organisations 3": 1}),
+        (("HDEL", "places", "5401"), {"places 5401": -2}),
+        (("HINCRBY", "channels", "ios", 4), {"channels ios": 4}),
+        (("HINCRBY", "state", "connections", -1), {"connections": -1}),
+        (("SETBIT", "joined", 9, 1), {"joined": -1}),
+        (("HSET", "members", "2", "2;1.2.3;54.5401;h5;hls"), {"holders wrong": -1}),
+        (("HINCRBY", "sizes", "boot-1", 1), {"sizes boot-1": 1}),
+    ],
+)
+def test_the_audit_finds_a_spoilt_counter(scene: Scene, spoil: tuple[str, ...], difference: dict[str, int]) -> None:
+    scene.tick(scene.holding(1, 2), seconds=1)
+    command, name, *arguments = spoil
+    with capture_logs() as logs:
+        scene.keeper.audit(scene.valkey)
+        scene.valkey.eval("redis.call(unpack(ARGV))", 0, command, key(scene.stream, name), *map(str, arguments))
+        found = audit(scene.valkey, scene.stream)
+        scene.keeper.audit(scene.valkey)
+    assert (found.at_rest, found.differences) == (True, difference)
+    assert [line["event"] for line in logs] == ["audit difference"]
 
 
 def test_every_task_runs(scene: Scene, app: Flask) -> None:
