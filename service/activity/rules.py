@@ -19,12 +19,12 @@ MOST = 200
 
 
 def whole() -> Select[Activity]:
-    """Activities with everything that a summary or detail shows, in a fixed number of queries."""
-    sittings = selectinload(Activity.sittings)
+    """Activities with everything that a summary or detail shows, in two queries however many there are."""
+    streams = selectinload(Activity.sittings).joinedload(Sitting.streams).joinedload(Stream.sources)
     return select(Activity).options(
         joinedload(Activity.series),
-        selectinload(Activity.organisers).joinedload(ActivityOrganiser.organisation),
-        sittings.selectinload(Sitting.streams).selectinload(Stream.sources),
+        joinedload(Activity.organisers).joinedload(ActivityOrganiser.organisation),
+        streams,
     )
 
 
@@ -32,14 +32,14 @@ def of_member(actor: Actor, now: datetime) -> Sequence[Activity]:
     """The current and upcoming activities that include the member, the next one first."""
     alive = select(Sitting.activity_id).where((Sitting.ends_at > now) | (Sitting.checkin_closes_at > now))
     question = whole().where(Activity.id.in_(alive), visible_to(actor))
-    found = db.session.scalars(question.order_by(Activity.id.desc()).limit(MOST)).all()
+    found = db.session.scalars(question.order_by(Activity.id.desc()).limit(MOST)).unique().all()
     return sorted(found, key=lambda activity: min(sitting.starts_at for sitting in activity.sittings))
 
 
 def of_organiser(organiser: Organiser) -> Sequence[Activity]:
     """The activities that the organiser's part of the tree holds, the newest first."""
     question = whole().where(organised_by(organiser)).order_by(Activity.id.desc()).limit(MOST)
-    return db.session.scalars(question).all()
+    return db.session.scalars(question).unique().all()
 
 
 def for_member(activity: int, actor: Actor) -> Activity:
@@ -56,7 +56,6 @@ def announce(now: datetime) -> int:
     """Publish `activity.opened` for each sitting that has begun and not ended, once; how many. Commits."""
     question = (
         select(Sitting)
-        .options(joinedload(Sitting.activity).selectinload(Activity.organisers))
         .where(Sitting.announced_at.is_(None), Sitting.ends_at > now)
         .where(func.least(Sitting.starts_at, Sitting.checkin_opens_at) <= now)
         .with_for_update(of=Sitting, skip_locked=True)
