@@ -48,7 +48,7 @@ def record_peaks(peaks: Iterable[tuple[int, int, datetime]]) -> None:
 def record_point(seen: Snapshot, *, spacing: float) -> bool:
     """Add the curve's point for the interval of `spacing` seconds that `seen` falls in; False if it is there. Commits.
 
-    Every ANNOUNCE_SECONDS the same transaction tells the outbox.
+    The first point of every ANNOUNCE_SECONDS tells the outbox in the same transaction.
     """
     at = floor(seen.as_of, spacing)
     point = insert(CurvePoint).values(
@@ -61,7 +61,7 @@ def record_point(seen: Snapshot, *, spacing: float) -> bool:
         basis=seen.basis,
     )
     recorded = db.session.scalar(point.on_conflict_do_nothing().returning(CurvePoint.stream_id)) is not None
-    if recorded and at == floor(at, ANNOUNCE_SECONDS):
+    if recorded and at - floor(at, ANNOUNCE_SECONDS) < timedelta(seconds=spacing):
         announce(seen)
     db.session.commit()
     return recorded

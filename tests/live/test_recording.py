@@ -78,6 +78,15 @@ def test_the_count_is_announced_every_ten_seconds_with_its_basis(db: Session) ->
     assert told[0]["as_of"].endswith("Z")
 
 
+@pytest.mark.parametrize(("spacing", "times"), [(3, 2), (5, 2), (10, 2), (20, 1)])
+def test_announcements_keep_their_pace_whatever_the_curves(db: Session, spacing: int, times: int) -> None:
+    stream = make_stream().id
+    begin = datetime(2026, 9, 20, 1, tzinfo=UTC)
+    for seconds in range(20):
+        record_point(figures(stream, as_of=begin + seconds * SECOND), spacing=spacing)
+    assert db.scalar(select(func.count()).where(Outbox.topic == "stream.count")) == times
+
+
 def test_a_silent_gateways_stays_end_when_it_was_last_heard(db: Session, closer: Closer) -> None:
     now = datetime.now(UTC)
     heard = now - 20 * SECOND
