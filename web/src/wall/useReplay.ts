@@ -1,20 +1,35 @@
-/** Replay of a recorded curve: a position, moved by hand or by playing; a whole day takes half a minute. */
+/** Replay of a recorded curve: a moment, moved by hand or by playing; a whole day takes half a minute. */
 
-import { computed, onScopeDispose, ref, type Ref } from 'vue'
-import type { Point } from './curve'
+import { computed, onScopeDispose, ref, shallowRef, type Ref } from 'vue'
+import { GAP_MS, type Point } from './curve'
 
 const TICK_MS = 100
 const WHOLE_MS = 30_000
 
+/** The reading that holds at `moment`; null where nothing was read. */
+export function holdingAt(points: readonly Point[], moment: number): Point | null {
+  let [low, high] = [0, points.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((points[middle]?.t ?? Infinity) <= moment) low = middle + 1
+    else high = middle
+  }
+  const found = points[low - 1]
+  return found && moment - found.t <= GAP_MS ? found : null
+}
+
 export function useReplay(points: Readonly<Ref<readonly Point[]>>) {
+  /** What was recorded when replay was opened: the slider does not move under the finger. */
+  const recording = shallowRef<readonly Point[]>([])
   const active = ref(false)
   const playing = ref(false)
-  const position = ref(0)
-  let recording: readonly Point[] = []
+  const elapsed = ref(0)
   let timer: ReturnType<typeof setInterval> | null = null
 
-  const last = computed(() => (active.value ? recording.length - 1 : 0))
-  const point = computed(() => (active.value ? (recording[Math.floor(position.value)] ?? null) : null))
+  const first = computed(() => recording.value[0]?.t ?? 0)
+  const length = computed(() => (recording.value[recording.value.length - 1]?.t ?? 0) - first.value)
+  const moment = computed(() => first.value + elapsed.value)
+  const point = computed(() => (active.value ? holdingAt(recording.value, moment.value) : null))
 
   function pause(): void {
     playing.value = false
@@ -23,21 +38,22 @@ export function useReplay(points: Readonly<Ref<readonly Point[]>>) {
   }
 
   function advance(): void {
-    position.value = Math.min(last.value, position.value + Math.max(0.2, (last.value * TICK_MS) / WHOLE_MS))
-    if (position.value >= last.value) pause()
+    const speed = Math.max(1, length.value / WHOLE_MS) // never slower than life
+    elapsed.value = Math.min(length.value, elapsed.value + speed * TICK_MS)
+    if (elapsed.value >= length.value) pause()
   }
 
   function play(): void {
-    if (position.value >= last.value) position.value = 0
+    if (elapsed.value >= length.value) elapsed.value = 0
     playing.value = true
     timer ??= setInterval(advance, TICK_MS)
   }
 
   function open(): void {
-    recording = points.value // what is recorded later does not move the slider under the finger
-    position.value = 0
+    recording.value = points.value
+    elapsed.value = 0
     active.value = true
-    if (recording.length > 1) play()
+    if (recording.value.length > 1) play()
   }
 
   function close(): void {
@@ -47,9 +63,9 @@ export function useReplay(points: Readonly<Ref<readonly Point[]>>) {
 
   function seek(to: number): void {
     pause()
-    position.value = to
+    elapsed.value = to
   }
 
   onScopeDispose(pause)
-  return { active, playing, position, last, point, recording: () => recording, open, close, play, pause, seek }
+  return { active, playing, elapsed, length, moment, point, recording, open, close, play, pause, seek }
 }

@@ -32,8 +32,10 @@ export function useTrails() {
   return {
     organisation,
     place,
-    save: (stream: number) =>
-      sessionStorage.setItem(trailKey(stream), JSON.stringify({ organisation: organisation.value, place: place.value })),
+    save(stream: number): void {
+      const trails: Trails = { organisation: organisation.value, place: place.value }
+      sessionStorage.setItem(trailKey(stream), JSON.stringify(trails))
+    },
     restore: (stream: number) => set(kept(stream)),
     clear: () => set({ organisation: [], place: [] }),
   }
