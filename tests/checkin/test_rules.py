@@ -17,6 +17,7 @@ from service.live.figures import read_snapshot
 from service.live.scripts import Timing
 from service.notify.models import Outbox
 from service.org.models import Member
+from service.valkey import connect
 from tests.factories import HOUR, make_activity, make_member, make_organisation
 
 NOW = datetime(2026, 9, 20, 9, 0, tzinfo=UTC)
@@ -170,7 +171,8 @@ def test_a_check_in_counts_live_once(db: Session, valkey: redis.Redis) -> None:
 
 
 def test_without_valkey_a_check_in_still_commits(app: APIFlask, db: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    with redis.Redis(host="127.0.0.1", port=1) as nowhere:
+    config = replace(app.config["CHUNSHUI"], redis_url="redis://127.0.0.1:1")
+    with connect(config) as nowhere:
         monkeypatch.setitem(app.extensions, "valkey", nowhere)
         assert outcomes(make_activity(now=NOW), [attempt(make_member())]) == ["accepted"]
     assert db.query(CheckIn).count() == 1
