@@ -14,7 +14,7 @@ class Watcher:
         self.figures: dict[str, Any] = {}
         self._url = url
         self._cookie = log_in(url, login, password)
-        self._client = socketio.Client(reconnection_delay_max=2)
+        self._client = socketio.Client(reconnection_delay_max=2, handle_sigint=False)
         self._client.on("snapshot", self._heard, namespace="/organisers")
 
     def watch(self, stream: int) -> None:

@@ -13,8 +13,9 @@ import uvloop
 from service.live.rehearsal.api import Lane
 from service.live.rehearsal.crowd import Crowd
 from service.live.rehearsal.member import Member
-from service.live.rehearsal.phases import check_everybody_in, log_everybody_in
+from service.live.rehearsal.phases import check_everybody_in, finish, log_everybody_in
 from service.live.rehearsal.plan import Candidate, Plan
+from tests.live.stage import until
 
 Scripted = tuple[int, dict[str, Any]]
 SESSION: Scripted = (201, {"access_token": "good", "expires_in": 60})
@@ -153,3 +154,17 @@ def test_an_idle_connection_that_was_closed_is_opened_again() -> None:
             return found
 
     assert uvloop.run(story()) == [201, 201]
+
+
+def test_a_check_in_under_way_is_waited_for_at_the_end() -> None:
+    async def story() -> Crowd:
+        async with scripted(check_ins=Script((503, {"code": "unavailable"}), (201, {"id": 1}))) as url:
+            crowd = crowd_at(url, Candidate(token="t"), check_in_share=1.0, check_in_repeat_share=0.0)
+            crowd.members[0].ever_joined = True
+            checking_in = asyncio.create_task(check_everybody_in(crowd, 0.0))
+            await until(lambda: crowd.checking_in)
+            await finish(crowd)
+            checking_in.cancel()
+            return crowd
+
+    assert uvloop.run(story()).tally.checked_in == 1

@@ -15,7 +15,7 @@ import uvloop
 
 from service.live.rehearsal.crowd import Crowd
 from service.live.rehearsal.member import Member
-from service.live.rehearsal.phases import arrive, check_everybody_in, churn, everybody_back, leave_all
+from service.live.rehearsal.phases import arrive, check_everybody_in, churn, everybody_back, finish, leave_all
 from service.live.rehearsal.phases import log_everybody_in as log_in
 from service.live.rehearsal.plan import Plan
 
@@ -40,9 +40,9 @@ class Generator:
             ended, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()  # a broken phase ends the process, with its traceback
-        self.crowd.closing = True
-        staying.cancel()
         self.phase = "leaving"
+        await finish(self.crowd)
+        staying.cancel()
         await leave_all(self.crowd, self.plan.leave_seconds)
         reports.cancel()
         self.phase = "gone"

@@ -34,6 +34,7 @@ class Crowd:
         self.tally = Tally(members=len(plan.members))
         self.members = [Member(self, candidate) for candidate in plan.members]
         self.asking = 0
+        self.checking_in = 0
         self.returning = 0
         self.closing = False
         self.last_count: bytes = b""

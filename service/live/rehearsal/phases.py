@@ -130,11 +130,13 @@ async def _check_some_in(crowd: Crowd, waiting: Iterator[tuple[float, Member]]) 
         if crowd.closing:
             break
         reference = f"rehearsal-{uuid.UUID(int=crowd.random.getrandbits(128), version=4)}"
+        crowd.checking_in += 1
         if await _check_one_in(crowd, lane, member=member, reference=reference):
             crowd.tally.checked_in += 1
             if crowd.random.random() < crowd.plan.check_in_repeat_share:
                 repeated = await _check_one_in(crowd, lane, member=member, reference=reference)
                 crowd.tally.check_in_repeats += repeated
+        crowd.checking_in -= 1
     lane.close()
 
 
@@ -158,10 +160,14 @@ async def _pause(crowd: Crowd, attempt: int) -> None:
     await asyncio.sleep(crowd.random.uniform(0.1, 0.5) * 2**attempt)
 
 
-async def leave_all(crowd: Crowd, seconds: float) -> None:
-    """Let joins under way finish, have everybody leave over `seconds`, then hang up."""
+async def finish(crowd: Crowd) -> None:
+    """Begin nothing new; wait until the joins and check-ins under way are answered."""
     crowd.closing = True
-    await _until(lambda: not crowd.asking, within=3.0)
+    await _until(lambda: not crowd.asking and not crowd.checking_in, within=5.0)
+
+
+async def leave_all(crowd: Crowd, seconds: float) -> None:
+    """Have everybody leave over `seconds`, then hang up."""
     inside = crowd.in_state(State.JOINED)
     begin, gone = crowd.clock(), 0
     while gone < len(inside):
