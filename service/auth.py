@@ -24,6 +24,9 @@ from flask import current_app, g, request
 from service.clock import now as read_clock
 from service.errors import ServiceError
 
+# From the URL-safe alphabet of base64 to the standard one, which is what the fast decoder reads.
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -69,7 +72,7 @@ def issue_access(
 ) -> str:
     """A token good for up to `seconds`, cut by a random tenth so that a day's log-ins do not expire at once."""
     issued = int(now.timestamp())
-    expires = issued + seconds - random.randrange(seconds // 10 + 1)  # noqa: S311 - jitter, not a secret
+    expires = issued + seconds - random.randrange(seconds // 10 + 1)
     fields = [member, organisation, place, list(scopes), session, issued, expires]
     payload = _encode(json.dumps(fields, separators=(",", ":")).encode())
     return f"{payload}.{_encode(_sign(secret, payload))}"
@@ -81,7 +84,7 @@ def read_access(secrets: Sequence[str], token: str, now: datetime) -> Actor:
     given = _decode(signature)
     if not any(hmac.compare_digest(_sign(secret, payload), given) for secret in secrets):
         raise ServiceError("token_invalid")
-    member, organisation, place, scopes, session, issued, expires = json.loads(_decode(payload))
+    member, organisation, place, scopes, session, issued, expires = json.loads(_decode(payload).decode())
     if now.timestamp() >= expires:
         raise ServiceError("token_expired")
     return Actor(member, organisation, place, frozenset(scopes), session, issued)
@@ -146,6 +149,6 @@ def _encode(data: bytes) -> str:
 
 def _decode(text: str) -> bytes:
     try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError):
+        return binascii.a2b_base64(text.encode("ascii").translate(_STANDARD) + b"=" * (-len(text) % 4))
+    except ValueError:
         raise ServiceError("token_invalid") from None

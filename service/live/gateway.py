@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import structlog
@@ -112,6 +113,12 @@ class Gateway:
         digits = uuid.uuid4().hex
         self._prefix = f"{digits[:12]}8{digits[12:15]}8{digits[15:18]}"
         self._number = 0
+        self._greeting = packets.greeting_around(
+            len(self.sid(0)),
+            interval=config.ping_interval_seconds,
+            timeout=config.ping_timeout_seconds,
+            limit=config.max_message_bytes,
+        )
         self._capacity = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
         self._waiting: list[Waiting] = []
         self.books = Books(config, loop, gateway=self.id, prefix=self._prefix, refreshed=self._on_rules)
@@ -226,13 +233,8 @@ class Gateway:
 
     def greeting(self, number: int) -> bytes:
         """Engine.IO's open packet for a connection."""
-        config = self.config
-        return packets.open_frame(
-            self.sid(number),
-            interval=config.ping_interval_seconds,
-            timeout=config.ping_timeout_seconds,
-            limit=config.max_message_bytes,
-        )
+        before, after = self._greeting
+        return b"%b%b%b" % (before, self.sid(number).encode(), after)
 
     def full(self) -> bool:
         """Whether the process is near its limit of descriptors."""
@@ -241,8 +243,7 @@ class Gateway:
     def language(self, request: upgrade.Request | None) -> str:
         """zh or en: the first one that the client asks for, else the setting."""
         wanted = request.headers.get("accept-language", "") if request is not None else ""
-        offered = (part.strip()[:2].lower() for part in wanted.split(","))
-        return next((name for name in offered if name in ("zh", "en")), self.config.default_language)
+        return (_supported(wanted) if wanted else None) or self.config.default_language
 
     def answer(self, request: upgrade.Request | None, code: str) -> bytes:
         """The plain HTTP answer: health, or a problem document."""
@@ -252,7 +253,7 @@ class Gateway:
         body = packets.to_json(problem(error, self.language(request)))
         extra = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"} if error.status == 426 else {}
         if error.status == 503:
-            extra["Retry-After"] = str(random.randint(*RETRY_SECONDS))  # noqa: S311 - spread, not a secret
+            extra["Retry-After"] = str(random.randint(*RETRY_SECONDS))
         return upgrade.response(error.status, body, kind="application/problem+json; charset=utf-8", extra=extra)
 
     def connect(self, connection: Connection, auth: dict[str, object]) -> None:
@@ -365,6 +366,12 @@ class Gateway:
         """The database is frozen: say so instead of waiting for it."""
         while self._waiting and self._waiting[0].until <= now:
             self._decide_late(self._waiting.pop(0), "database_unavailable")
+
+
+@lru_cache(maxsize=256)
+def _supported(wanted: str) -> str | None:
+    offered = (part.strip()[:2].lower() for part in wanted.split(","))
+    return next((name for name in offered if name in ("zh", "en")), None)
 
 
 def _attribution(actor: Actor, auth: dict[str, object]) -> Attribution:

@@ -84,13 +84,18 @@ def to_json(data: object) -> bytes:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
-def open_frame(sid: str, *, interval: float, timeout: float, limit: int) -> bytes:
-    """Engine.IO's greeting: no upgrades, because WebSocket is all there is."""
+def greeting_around(sid_length: int, *, interval: float, timeout: float, limit: int) -> tuple[bytes, bytes]:
+    """Engine.IO's open packet as a frame, before and after a sid of this length.
+
+    No upgrades, because WebSocket is all there is.
+    """
+    sid = "x" * sid_length
     greeting = (
         f'0{{"sid":"{sid}","upgrades":[],"pingInterval":{round(interval * 1000)},'
         f'"pingTimeout":{round(timeout * 1000)},"maxPayload":{limit}}}'
     )
-    return text_frame(greeting.encode())
+    before, _, after = text_frame(greeting.encode()).partition(sid.encode())
+    return before, after
 
 
 def connected_frame(sid: str) -> bytes:

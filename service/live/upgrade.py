@@ -6,6 +6,7 @@ opening for Engine.IO 4; every other one gets the code of a refusal, which the g
 
 import binascii
 import re
+from functools import lru_cache
 from hashlib import sha1
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ SOCKET_PATHS: Final = frozenset({"/socket.io/", "/socket.io"})
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _REQUEST_LINE = re.compile(r"([A-Z]{1,16}) (/[!-~]*) HTTP/1\.1\r\n")
 _FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*\r\n)*")
+_UNIQUE = frozenset({"host", "sec-websocket-key", "sec-websocket-version"})
 _REPEATABLE = frozenset({"connection", "upgrade", "sec-websocket-extensions", "sec-websocket-protocol"})
 
 
@@ -47,16 +49,20 @@ def read_request(head: bytes) -> Request | None:
 
 
 def _read_fields(text: str) -> dict[str, str] | None:
+    if not text:
+        return {}
+    pairs = [field.split(":", 1) for field in text.split("\r\n")]
+    headers = {name.lower(): value.strip(" \t") for name, value in pairs}
+    return headers if len(headers) == len(pairs) else _join_repeated(pairs)
+
+
+def _join_repeated(pairs: list[list[str]]) -> dict[str, str] | None:
+    """Headers of which some came more than once: lists are joined, of others the last one counts."""
     headers: dict[str, str] = {}
-    for field in text.split("\r\n"):
-        name, _, value = field.partition(":")
-        name = name.lower()
-        value = value.strip(" \t")
-        if name in headers:
-            if name.startswith("sec-websocket-key") or name in ("host", "sec-websocket-version"):
-                return None
-            value = f"{headers[name]}, {value}" if name in _REPEATABLE else value
-        headers[name] = value
+    for name, value in ((name.lower(), value.strip(" \t")) for name, value in pairs):
+        if name in headers and name in _UNIQUE:
+            return None
+        headers[name] = f"{headers[name]}, {value}" if name in headers and name in _REPEATABLE else value
     return headers
 
 
@@ -82,6 +88,7 @@ def refusal(request: Request) -> str | None:
     return None
 
 
+@lru_cache(maxsize=256)  # nearly all clients send the same few
 def _speaks_engineio(query: str) -> bool:
     try:
         fields = parse_qs(query, max_num_fields=16)

@@ -45,7 +45,7 @@ class Frame(NamedTuple):
 def unmask(payload: bytes, key: bytes) -> bytes:
     """`payload` XOR the repeated four-byte `key`, as one long integer: the fastest way in plain Python."""
     size = len(payload)
-    mask = int.from_bytes((key * (size // 4 + 1))[:size], "little")
+    mask = int.from_bytes((key * ((size >> 2) + 1))[:size], "little")
     return (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
 
 

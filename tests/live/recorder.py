@@ -38,7 +38,7 @@ class Recorder(Wire):
         return request.headers.get("refuse")
 
     def greeting(self) -> bytes:
-        return packets.open_frame(SID, interval=25, timeout=20, limit=1000)
+        return SID.encode().join(packets.greeting_around(len(SID), interval=25, timeout=20, limit=1000))
 
     def answer(self, request: upgrade.Request | None, code: str) -> bytes:
         self.hooks.append(("answer", request, code))
