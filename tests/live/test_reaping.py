@@ -188,6 +188,13 @@ def test_who_leaves_and_who_comes_in_one_flush_never_raise_the_peak(scene: Scene
     assert (scene.seen().online, scene.seen().peak) == (1, 1)
 
 
+def test_who_is_doubted_for_two_reasons_is_counted_once(scene: Scene) -> None:
+    worker = scene.holding(1, 2)
+    scene.flush(worker)
+    scene.now += TIMING.lease + 1
+    assert scene.deliver(worker.batch(renew=True)).in_doubt == 2
+
+
 def test_an_expired_lease_is_not_renewed(scene: Scene) -> None:
     worker = scene.holding(1)
     scene.flush(worker)

@@ -32,16 +32,17 @@ local function current_epoch(now)
   return epoch
 end
 
+-- Why the figures are not exact ("" if they are), and at most how many members that concerns.
 local function in_doubt(now, stale_ms)
-  local doubt, behind = 0, false
-  local stale = redis.call("ZRANGEBYSCORE", LEASES, "-inf", "(" .. (now - stale_ms))
-  for _, boot in ipairs(stale) do doubt = doubt + (redis.call("HGET", SIZES, boot) or 0) end
-  for _, waiting in ipairs(redis.call("HVALS", BEHIND)) do
-    doubt, behind = doubt + waiting, true
+  local doubt, stale, reason = 0, {}, ""
+  for _, boot in ipairs(redis.call("ZRANGEBYSCORE", LEASES, "-inf", "(" .. (now - stale_ms))) do
+    doubt, stale[boot], reason = doubt + (redis.call("HGET", SIZES, boot) or 0), true, "lease"
   end
-  local reason = ""
-  if behind or redis.call("HGET", STATE, "rebuilding") == "1" then reason = "rebuilding"
-  elseif #stale > 0 then reason = "lease" end
+  local behind = redis.call("HGETALL", BEHIND)
+  for i = 1, #behind, 2 do
+    if not stale[behind[i]] then doubt = doubt + behind[i + 1] end
+  end
+  if #behind > 0 or redis.call("HGET", STATE, "rebuilding") == "1" then reason = "rebuilding" end
   return reason, doubt
 end
 
