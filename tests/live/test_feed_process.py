@@ -103,7 +103,8 @@ def test_python_socketio_watches_and_comes_back(web: Web, stage: Stage) -> None:
     wall.on("connect", lambda: connected.append(True), namespace="/organisers")
     # When the server closes first, the client forgets its socket without closing it.
     wall.on("disconnect", lambda _reason: wall.eio.ws.shutdown(), namespace="/organisers")
-    wall.connect(web.url, headers={"Cookie": web.cookie}, transports=["websocket"], namespaces=["/organisers"])
+    options = {"transports": ["websocket"], "namespaces": ["/organisers"], "wait_timeout": 10}
+    wall.connect(web.url, headers={"Cookie": web.cookie}, **options)
     assert wall.call("watch", {"stream": web.stream}, namespace="/organisers", timeout=5) == {"ok": True}
     eventually(lambda: told and told[-1]["online"] == 0)
     with redis.Redis.from_url(stage.valkey.url) as client:
@@ -125,7 +126,7 @@ def test_python_socketio_is_told_why_it_is_rejected(web: Web) -> None:
     wall = socketio.Client(reconnection=False)
     wall.on("connect_error", refusals.append, namespace="/organisers")
     with pytest.raises(socketio.exceptions.ConnectionError):
-        wall.connect(web.url, transports=["websocket"], namespaces=["/organisers"])
+        wall.connect(web.url, transports=["websocket"], namespaces=["/organisers"], wait_timeout=10)
     assert refusals[0]["data"]["code"] == "token_missing"
     assert refusals[0]["message"] == refusals[0]["data"]["title"]
     wall.shutdown()
