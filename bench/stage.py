@@ -1,5 +1,6 @@
 """What every server under test stands on: a private PostgreSQL and Valkey, and one open stream."""
 
+import random
 import shutil
 import socket
 import subprocess
@@ -80,8 +81,11 @@ def open_stage() -> Iterator[Stage]:
 
 
 def free_port() -> int:
-    """A port below the ephemeral ones, so that no client connection takes it."""
-    for port in range(18_001, 18_999):
+    """A port below the ephemeral ones, so that no client connection takes it.
+
+    At random: with `reuse_port` two gateways that are started on one port at a time would share it in silence.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
