@@ -15,6 +15,8 @@ from service.live.rehearsal import Plan
 from service.supervisor import Installation, Process, installed
 
 CHROMIUM = "/usr/bin/chromium"
+# A name that a browser trusts no more than an address in the local network: no secure context, as behind --lan.
+LAN_NAME = "wall.lan.test"
 PASSWORD = "a password for the wall"
 BUILT = Path(demo.__file__).parent / "static" / "wall.html"
 
@@ -30,6 +32,11 @@ class House:
     def url(self) -> str:
         """The address of the pages."""
         return demo.local_url(self.installation)
+
+    @property
+    def lan_url(self) -> str:
+        """The same, as a phone in the local network sees it."""
+        return self.url.replace("127.0.0.1", LAN_NAME)
 
     def process(self, name: str) -> Process:
         """One of the installation's processes."""
@@ -64,6 +71,8 @@ def house() -> Iterator[House]:
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", f"--host-resolver-rules=MAP {LAN_NAME} 127.0.0.1"]
+        )
         yield browser
         browser.close()

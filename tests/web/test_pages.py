@@ -111,6 +111,15 @@ def expired(house: House, token: str) -> str:
     )
 
 
+def test_a_phone_in_the_local_network_has_no_secure_context_and_needs_none(browser: Browser, house: House) -> None:
+    with phone(browser, house.lan_url) as one:
+        one.log_in(house.day.activity)
+        assert not one.page.evaluate("isSecureContext")
+        one.enter()
+        one.press("签到")
+        expect(one.page.get_by_test_id("checked-in")).to_contain_text("已签到")
+
+
 def test_the_wall_shows_refusals_and_speaks_both_languages(browser: Browser, house: House) -> None:
     with wall(browser, house.url, width=1280, height=800) as before:
         before.log_in("wrong")
@@ -178,6 +187,23 @@ def test_a_killed_gateway_degrades_the_figure_and_phones_come_back(browser: Brow
         expect(before.page.get_by_test_id("basis")).to_contain_text("降级", timeout=5 * SECONDS)
         expect(one.page.get_by_text("您已进入直播")).to_be_visible(timeout=30 * SECONDS)
         before.shows("basis", "精确", within=15)
+        before.shows("online", str(online + 1))
+
+
+def test_without_valkey_the_wall_says_so_and_check_in_goes_on(browser: Browser, house: House) -> None:
+    with wall(browser, house.url) as before, phone(browser, house.url) as one:
+        before.open(PASSWORD, house.day.activity)
+        online = int(before.figure("online"))
+        one.log_in(house.day.activity)
+        one.enter()
+        before.shows("online", str(online + 1))
+        house.installation.valkey.stop()
+        before.shows("basis", "降级：计数服务暂不可用")
+        assert before.figure("online") == str(online + 1)
+        one.press("签到")
+        expect(one.page.get_by_test_id("checked-in")).to_contain_text("已签到", timeout=10 * SECONDS)
+        house.installation.valkey.start()
+        before.shows("basis", "精确", within=30)
         before.shows("online", str(online + 1))
 
 
