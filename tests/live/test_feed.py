@@ -9,6 +9,8 @@ import redis
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 from flask_socketio import SocketIOTestClient
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy.orm import Session
 
 from service.extensions import socketio
@@ -57,6 +59,11 @@ class Wall:
 @pytest.fixture
 def wall(valkey: redis.Redis) -> Wall:
     return Wall(valkey)
+
+
+def nobody() -> redis.Redis:
+    """A client of a Valkey that is not there."""
+    return redis.Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
 
 
 VIEW = View(STREAM, (1, "省"), ((2, "市"), (3, "市")), None, (("54", "西藏"),))
@@ -128,7 +135,7 @@ def test_without_valkey_the_last_figures_are_told_as_degraded(valkey: redis.Redi
     joined(valkey, STREAM, 2, HOME)
     wall.feed.watch("a", VIEW)
     [(before, _)] = wall.tick(0.0)
-    away = redis.Redis(host="127.0.0.1", port=1)
+    away = nobody()
     monkeypatch.setattr(wall.feed, "_client", away)
     [(during, _)] = wall.tick(0.5)
     assert during == before | {"basis": "degraded", "reason": "valkey"}
@@ -139,7 +146,7 @@ def test_without_valkey_the_last_figures_are_told_as_degraded(valkey: redis.Redi
 
 
 def test_figures_that_never_came_are_null_not_zero() -> None:
-    away = redis.Redis(host="127.0.0.1", port=1)
+    away = nobody()
     wall = Wall(away)
     wall.feed.watch("a", VIEW)
     [(told, _)] = wall.tick(0.0)
