@@ -7,6 +7,7 @@
 
 import { computed, ref, type ComputedRef } from 'vue'
 import { members, Problem, type Member, type MemberTokens } from './api'
+import { explain } from './explain'
 import { forget, recall, remember } from './storage'
 
 const KEY = 'chunshui.session'
@@ -21,15 +22,19 @@ export class MemberSession {
   private readonly tokens = ref<MemberTokens | null>(read())
   private renewal: Promise<string> | null = null
   readonly member: ComputedRef<Member | null> = computed(() => this.tokens.value?.member ?? null)
+  /** Why the log-in ended, when it was not the member who ended it. */
+  readonly ending = ref('')
 
   constructor(private readonly doors: Doors = members) {}
 
   open(tokens: MemberTokens): void {
+    this.ending.value = ''
     this.tokens.value = tokens
     remember(KEY, JSON.stringify(tokens))
   }
 
-  close(): void {
+  close(problem?: Problem): void {
+    this.ending.value = problem ? explain(problem) : ''
     this.tokens.value = null
     forget(KEY)
   }
@@ -46,7 +51,7 @@ export class MemberSession {
     } catch (error) {
       if (!(error instanceof Problem)) throw error
       if (error.code === 'token_expired') return await act(await this.renew(token))
-      if (OVER.has(error.code)) this.close()
+      if (OVER.has(error.code)) this.close(error)
       throw error
     }
   }
@@ -74,7 +79,7 @@ export class MemberSession {
     try {
       this.open(await this.doors.refresh(refreshToken))
     } catch (error) {
-      if (error instanceof Problem && !error.unanswered) this.close()
+      if (error instanceof Problem && !error.unanswered) this.close(error)
       throw error
     }
     return this.access

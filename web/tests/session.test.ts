@@ -65,5 +65,8 @@ describe('a member session', () => {
     expect(session.member.value?.id).toBe(9)
     await expect(session.as(async () => Promise.reject(refusal('token_denied')))).rejects.toThrow()
     expect(session.member.value).toBeNull()
+    expect(session.ending.value).toBe('token_denied')
+    session.open(tokens(2))
+    expect(session.ending.value).toBe('')
   })
 })

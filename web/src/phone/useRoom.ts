@@ -17,7 +17,7 @@ export function useRoom(stream: Stream, session: MemberSession) {
   function refused(problem: Problem): void {
     sessionStorage.removeItem(insideKey(stream.id))
     refusal.value = explain(problem)
-    if (problem.status === 401) session.close()
+    if (problem.status === 401) session.close(problem)
   }
 
   function enter(): void {
