@@ -7,22 +7,35 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
 
 from service import __version__
 from service.config import Config, ConfigError
-from service.language import words
-from service.supervisor import HERE, InstallationError, installed
+from service.errors import ServiceError, problem
+from service.language import english, words
+from service.supervisor import ENVIRONMENT, HERE, InstallationError, installed, running_settings
 
 MEMBERS = click.IntRange(1, 150_000)
+OWN_DATA = HERE / ".chunshui"
+FOLDER = click.Path(path_type=Path, file_okay=False)
 DATA_DIR = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=HERE / ".chunshui",
+    type=FOLDER,
+    default=OWN_DATA,
     show_default=".chunshui",
     help=words("数据目录，跨次运行保留。", "Data folder, kept between runs."),
+)
+RUNNING = click.option(
+    "--data-dir",
+    "running",
+    type=FOLDER,
+    help=words(
+        "使用以该数据目录运行的系统的配置；未设置 DATABASE_URL 时默认 .chunshui。",
+        "Take the settings of the installation that runs with this data folder; .chunshui without DATABASE_URL.",
+    ),
 )
 LAN = click.option("--lan", is_flag=True, help=words("向局域网开放。", "Open it to the local network."))
 
@@ -103,13 +116,19 @@ def worker() -> None:
 
 @main.command(help=words("对运行中的系统演练。", "Rehearse against a running installation."))
 @click.option("--members", type=MEMBERS, required=True, help=words("模拟成员数。", "Synthetic members."))
-@click.option("--url", required=True, help=words("网页进程的地址。", "Address of the web process."))
+@click.option(
+    "--url", help=words("网页进程的地址，默认取自配置。", "Address of the web process; taken from the settings.")
+)
 @click.option("--json", "as_json", is_flag=True, help=words("最后一行输出 JSON。", "Last line: the figures as JSON."))
-def rehearse(members: int, url: str, as_json: bool) -> None:
-    """Synthetic members through the real path; needs the installation's settings in the environment."""
+@RUNNING
+def rehearse(members: int, url: str | None, as_json: bool, running: Path | None) -> None:
+    """Synthetic members through the real path; needs the installation's settings."""
     from service.demo import rehearse_against
 
-    agreed = rehearse_against(settings(), url.rstrip("/"), members=members, as_json=as_json)
+    with refusals(), outages():
+        config = settings(running)
+        url = url or config.web_url or f"http://127.0.0.1:{config.web_port}"
+        agreed = rehearse_against(config, url.rstrip("/"), members=members, as_json=as_json)
     sys.exit(0 if agreed else 1)
 
 
@@ -124,20 +143,25 @@ def organiser() -> None:
 @click.argument("login")
 @click.option("--name", required=True, help=words("姓名。", "Name."))
 @click.option("--organisation", type=int, required=True, help=words("所属组织编号。", "Number of the organisation."))
-@click.password_option(prompt=words("密码", "Password"))
-def add_organiser(login: str, name: str, organisation: int, password: str) -> None:
+@RUNNING
+def add_organiser(login: str, name: str, organisation: int, running: Path | None) -> None:
     """One new account; refused if the login is taken or the organisation unknown."""
     from service.app import create_core
-    from service.errors import ServiceError
-    from service.extensions import db
     from service.org import organisers
 
-    with create_core(settings()).app_context():
+    with refusals(), outages(), create_core(settings(running)).app_context():
         try:
-            organisers.add_organiser(login, name=name, password=password, organisation_id=organisation)
-            db.session.commit()
+            number = organisers.add_organiser(login, name=name, password=asked_password(), organisation_id=organisation)
         except ServiceError as error:
-            raise click.ClickException(error.code) from None
+            raise click.ClickException(told(error)) from None
+    click.echo(words(f"已新增组织者 {login}（编号 {number}）", f"added organiser {login} (number {number})"))
+
+
+def asked_password() -> str:
+    """The password of a new account: asked for twice at a terminal, else the first line of standard input."""
+    if sys.stdin.isatty():
+        return str(click.prompt(words("密码", "Password"), hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 @main.group(help=words("数据库。", "The database."))
@@ -146,13 +170,14 @@ def db() -> None:
 
 
 @db.command(help=words("把表结构升级到最新。", "Bring the schema up to date."))
-def upgrade() -> None:
+@RUNNING
+def upgrade(running: Path | None) -> None:
     """Run the migrations that have not run yet."""
     from flask_migrate import upgrade as migrate_up
 
     from service.app import create_core
 
-    with create_core(settings()).app_context():
+    with refusals(), outages(), create_core(settings(running)).app_context():
         migrate_up(directory=str(HERE / "service" / "migrations"))
 
 
@@ -163,12 +188,13 @@ def import_() -> None:
 
 @import_.command(help=words("导入行政区划 CSV。", "Import administrative divisions from CSV."))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def divisions(file: Path) -> None:
+@RUNNING
+def divisions(file: Path, running: Path | None) -> None:
     """May be repeated; rows that are there are brought up to date."""
     from service.app import create_core
     from service.org.divisions import DivisionsError, import_divisions
 
-    with create_core(settings()).app_context():
+    with refusals(), outages(), create_core(settings(running)).app_context():
         try:
             count = import_divisions(file)
         except DivisionsError as error:
@@ -176,13 +202,30 @@ def divisions(file: Path) -> None:
     click.echo(words(f"已导入 {count} 行", f"imported {count} rows"))
 
 
-def settings() -> Config:
-    """The settings of the environment; wrong ones end the command with code 2."""
+def settings(running: Path | None = None) -> Config:
+    """The settings of the environment, or of the installation that runs with the folder `running`.
+
+    Without either the installation of this folder is meant, if one runs. Wrong settings end the command with code 2.
+    """
+    if running is None and not os.environ.get("DATABASE_URL") and (OWN_DATA / ENVIRONMENT).exists():
+        running = OWN_DATA
     try:
-        return Config.from_env()
+        return Config.from_env(None if running is None else os.environ | running_settings(running))
     except ConfigError as error:
-        click.echo(words(f"设置有误：{error}", f"wrong settings: {error}"), err=True)
-        sys.exit(2)
+        wrong(error)
+
+
+def wrong(error: ConfigError) -> NoReturn:
+    """End the command: its settings cannot be used."""
+    click.echo(words(f"设置有误：{error}", f"wrong settings: {error}"), err=True)
+    sys.exit(2)
+
+
+def told(error: ServiceError) -> str:
+    """A refusal as one line for the terminal."""
+    document = problem(error, "en" if english() else "zh")
+    wrong_fields = ", ".join(document.get("errors", ()))
+    return f"{document['title']} ({document['code']}{': ' if wrong_fields else ''}{wrong_fields})"
 
 
 def become_gunicorn(process: str) -> None:
@@ -200,6 +243,24 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except InstallationError as error:
+        raise click.ClickException(str(error)) from None
+    except ConfigError as error:
+        wrong(error)
+
+
+@contextmanager
+def outages() -> Iterator[None]:
+    """Turn a server that does not answer into one line and exit code 1."""
+    from sqlalchemy.exc import DBAPIError
+
+    from service.live.rehearsal import GeneratorError
+
+    try:
+        yield
+    except DBAPIError as error:
+        said = str(error.orig).strip()
+        raise click.ClickException(words(f"数据库：{said}", f"the database: {said}")) from None
+    except (OSError, GeneratorError) as error:
         raise click.ClickException(str(error)) from None
 
 

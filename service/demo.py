@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rich.table import Table
 
 from service import clock, founding
 from service.app import create_core
-from service.config import Config
+from service.config import PRODUCTION_WECHAT, Config
 from service.extensions import db
 from service.language import english, words
 from service.live.rehearsal import Plan, Progress, Result, run
@@ -28,6 +29,8 @@ from service.watching import Watcher
 
 MEMBERS_PER_WORKER = 15_000
 LOGIN = "chengdu"
+# Long enough for the largest; after it the rehearsal is no longer in anybody's list.
+REHEARSAL_LASTS = timedelta(hours=1)
 BASIC = ("joined", "peak", "checked_in")
 PHASES = {
     "arriving": "陆续进入", "inside": "全部在线", "plateau": "观看与签到", "staying": "观看中，按 Ctrl-C 结束",
@@ -54,17 +57,29 @@ def hold(wishes: Wishes, console: Console) -> bool:
         with prepared(installation.config, password) as day:
             tell(console, installation, wishes, day, password)
             plan = plan_of(installation.config, local_url(installation), day, wishes.members, stay=not wishes.leave)
-            figures = watched(plan, day, password, console, lambda: installation.keep_running(console.print))
+            seat = Watcher(plan.url, login=LOGIN, password=password)
+            figures = watched(plan, day, seat, console, lambda: installation.keep_running(console.print))
     show(console, figures, as_json=wishes.json)
     return bool(figures["agreed"])
 
 
 def rehearse_against(config: Config, url: str, *, members: int, as_json: bool) -> bool:
-    """Rehearse against the installation at `url` that uses `config`'s database; whether the figures agreed."""
+    """Rehearse against the installation at `url` that uses `config`'s database; whether the figures agreed.
+
+    Of what it needs there stay the synthetic members and the rehearsal, which closes by itself.
+    """
     console = Console(stderr=as_json)
-    password = secrets.token_urlsafe(24)
-    with prepared(config, password) as day:
-        figures = watched(plan_of(config, url, day, members, stay=False), day, password, console, lambda: None)
+    login, password = f"rehearsal-{secrets.token_hex(6)}", secrets.token_urlsafe(24)
+    with connected(config):
+        day = founding.enact(clock.now(), REHEARSAL_LASTS)
+        founding.enrol_organiser(login, password, day.root)
+        try:
+            seat = Watcher(url, login=login, password=password)
+            plan = plan_of(config, url, day, members, stay=False)
+            figures = watched(plan, day, seat, console, lambda: None)
+        finally:
+            db.session.rollback()
+            founding.dismiss_organiser(login)
     show(console, figures, as_json=as_json)
     return bool(figures["agreed"])
 
@@ -72,21 +87,27 @@ def rehearse_against(config: Config, url: str, *, members: int, as_json: bool) -
 @contextmanager
 def prepared(config: Config, password: str) -> Iterator[founding.Enactment]:
     """A fresh enactment with its organiser, within an application's context."""
-    with create_core(config).app_context():
+    with connected(config):
         day = founding.load(clock.now())
         founding.enrol_organiser(LOGIN, password, day.root)
+        yield day
+
+
+@contextmanager
+def connected(config: Config) -> Iterator[None]:
+    """An application's context, whose connections are given back at the end."""
+    with create_core(config).app_context():
         try:
-            yield day
+            yield
         finally:
             db.session.remove()
             db.engine.dispose()
 
 
 def watched(
-    plan: Plan, day: founding.Enactment, password: str, console: Console, beat: Callable[[], None]
+    plan: Plan, day: founding.Enactment, watcher: Watcher, console: Console, beat: Callable[[], None]
 ) -> dict[str, Any]:
     """Rehearse `plan` before an organiser's eyes; the figures of all sides at the end."""
-    watcher = Watcher(plan.url, login=LOGIN, password=password)
     watcher.watch(day.stream)
     try:
         result = rehearse(plan, watcher, console, beat)
@@ -117,8 +138,14 @@ def ready(folder: Path) -> Path:
 
 
 def plan_of(config: Config, url: str, day: founding.Enactment, members: int, *, stay: bool) -> Plan:
-    """The founding day's plan for so many members, who are enrolled if they are not yet."""
-    crowd = founding.candidates(members, secret=config.secret_key, now=clock.now())
+    """The founding day's plan for so many members, who are enrolled if they are not yet.
+
+    They log in with codes of the sandbox; where the real WeChat stands in its place they bring their tokens.
+    """
+    if config.wechat_api_url == PRODUCTION_WECHAT:
+        crowd = founding.ticketed(members, config=config, now=clock.now())
+    else:
+        crowd = founding.candidates(members, secret=config.secret_key, now=clock.now())
     return Plan(
         gateway_url=config.gateway_url or f"http://127.0.0.1:{config.gateway_port}",
         url=url,

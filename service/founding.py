@@ -13,14 +13,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 
-from sqlalchemy import Select, func, insert, or_, select, text
+from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, or_, select, text
 
 from service.activity.models import Activity, ActivityOrganiser, Sitting, Stream, StreamSource
+from service.auth import issue_access
+from service.config import Config
 from service.extensions import db
 from service.live.rehearsal import Candidate
 from service.org.divisions import import_shipped
-from service.org.models import Division, Invitation, Member, Organisation, Organiser, within
-from service.org.organisers import add_organiser
+from service.org.models import (
+    Division,
+    Invitation,
+    Member,
+    MemberSession,
+    Organisation,
+    Organiser,
+    OrganiserSession,
+    within,
+)
+from service.org.organisers import HASHER, add_organiser, verified
 
 THEME = "学习新思想、建功新时代"
 HOMES = ("5101", "5103", "5114", "5109", "5113")  # 成都 自贡 眉山 遂宁 南充
@@ -28,6 +39,7 @@ PRESENT = "54"
 HELD_AT = datetime(2023, 9, 20, 1, 0, tzinfo=UTC)
 LASTS = timedelta(hours=2)
 REHEARSAL_LASTS = timedelta(hours=12)
+TOKEN_SECONDS = 3 * 3600
 CHANNELS = ("mini_program", "mini_program", "mini_program", "official_account", "android", "android", "ios", "h5")
 CHUNK = 10_000
 # A prime: neighbours in number are strangers in branch and place, and every branch gets its share.
@@ -46,10 +58,17 @@ class Enactment:
 def load(now: datetime) -> Enactment:
     """Divisions, tree and the day of 2023 if they are missing; and a new rehearsal that has just opened."""
     import_shipped()
-    root = plant_tree()
+    plant_tree()
     if db.session.scalar(select(Activity.id).where(Activity.theme == THEME, ~Activity.rehearsal)) is None:
         hold(HELD_AT, HELD_AT + LASTS, rehearsal=False)
-    stream = hold(now - timedelta(minutes=1), now + REHEARSAL_LASTS, rehearsal=True)
+    return enact(now, REHEARSAL_LASTS)
+
+
+def enact(now: datetime, lasts: timedelta) -> Enactment:
+    """A new rehearsal that has just opened, in the tree that is there; one is planted if there is none."""
+    import_shipped()
+    root = plant_tree()
+    stream = hold(now - timedelta(minutes=1), now + lasts, rehearsal=True)
     db.session.commit()
     return Enactment(stream.sitting.activity_id, stream.id, root)
 
@@ -95,11 +114,9 @@ def _grow(rows: Sequence[tuple[int | None, str, str, str, str]]) -> dict[str, tu
 
 def hold(starts_at: datetime, ends_at: datetime, *, rehearsal: bool) -> Stream:
     """The day with its five organisers and one stream, in that window."""
-    known = select(Organisation.division_code, Organisation.id).where(Organisation.division_code.in_(HOMES))
-    cities: dict[str | None, int] = dict(db.session.execute(known).all())
     activity = Activity(kind="themed_day", theme=THEME, attendance="open", rehearsal=rehearsal, invitations=[])
     activity.organisers = [
-        ActivityOrganiser(organisation_id=cities[code], tier="lead", position=place) for place, code in enumerate(HOMES)
+        ActivityOrganiser(organisation_id=number, tier="lead", position=place) for place, number in enumerate(hosts())
     ]
     sitting = Sitting(starts_at=starts_at, ends_at=ends_at, checkin_opens_at=starts_at, checkin_closes_at=ends_at)
     stream = Stream(title="现场直播", opens_at=starts_at, closes_at=ends_at)
@@ -110,12 +127,32 @@ def hold(starts_at: datetime, ends_at: datetime, *, rehearsal: bool) -> Stream:
     return stream
 
 
+def hosts() -> list[int]:
+    """The five cities' organisations, in the day's order; in another tree its top."""
+    query = select(Organisation.division_code, Organisation.id)
+    known = query.where(Organisation.division_code.in_(HOMES), Organisation.level == "city")
+    cities: dict[str | None, int] = dict(db.session.execute(known).all())
+    top = select(Organisation.id).where(Organisation.parent_id.is_(None)).order_by(Organisation.id).limit(1)
+    return [cities[code] for code in HOMES if code in cities] or [db.session.scalars(top).one()]
+
+
 def enrol_organiser(login: str, password: str, root: str) -> None:
-    """The demo's organiser, who sees the whole tree; left alone if there already."""
-    if db.session.scalar(select(Organiser.id).where(Organiser.login == login)) is None:
+    """The demo's organiser, who sees the whole tree; there already, it gets this password."""
+    account = db.session.scalar(select(Organiser).where(Organiser.login == login))
+    if account is None:
         organisation = db.session.scalars(select(Organisation).where(Organisation.path == root)).one()
         add_organiser(login, name="演练组织者", password=password, organisation_id=organisation.id)
-        db.session.commit()
+    elif not verified(account.password_hash, password):
+        account.password_hash = HASHER.hash(password)
+    db.session.commit()
+
+
+def dismiss_organiser(login: str) -> None:
+    """Take an organiser's account away again, with its sessions."""
+    number = select(Organiser.id).where(Organiser.login == login).scalar_subquery()
+    db.session.execute(delete(OrganiserSession).where(OrganiserSession.organiser_id == number))
+    db.session.execute(delete(Organiser).where(Organiser.login == login))
+    db.session.commit()
 
 
 def candidates(number: int, *, secret: str, now: datetime) -> list[Candidate]:
@@ -123,15 +160,59 @@ def candidates(number: int, *, secret: str, now: datetime) -> list[Candidate]:
 
     A member's invitation follows from the secret, so that it can be told again without being stored.
     """
-    known = db.session.scalar(select(func.count()).select_from(Member).where(Member.name.like("演练 %"))) or 0
-    for start in range(known, number, CHUNK):
-        _enrol(range(start, min(start + CHUNK, number)), secret, now)
-    db.session.commit()
+    enrol(number, secret=secret, now=now)
     channels = islice(cycle(CHANNELS), number)
     return [
         Candidate(openid=openid(index), invitation=invitation(secret, index), channel=channel)
         for index, channel in enumerate(channels)
     ]
+
+
+def is_synthetic() -> ColumnElement[bool]:
+    """What holds for synthetic members only."""
+    return Member.name.like("演练 %")
+
+
+def enrol(number: int, *, secret: str, now: datetime) -> None:
+    """See to it that there are at least `number` synthetic members."""
+    known = db.session.scalar(select(func.count()).select_from(Member).where(is_synthetic())) or 0
+    for start in range(known, number, CHUNK):
+        _enrol(range(start, min(start + CHUNK, number)), secret, now)
+    db.session.commit()
+
+
+def ticketed(number: int, *, config: Config, now: datetime) -> list[Candidate]:
+    """`number` synthetic members with an access token each, for an installation that asks the real WeChat.
+
+    Each token belongs to a session of its own, which can be revoked as any other.
+    """
+    enrol(number, secret=config.secret_key, now=now)
+    home, place = Organisation.path, func.coalesce(Division.path, "")
+    query = select(Member.id, home, place).join(Organisation, Organisation.id == Member.organisation_id)
+    query = query.outerjoin(Division, Division.code == Member.place_code).where(is_synthetic())
+    people = db.session.execute(query.order_by(Member.name).limit(number)).all()
+    expires = now + timedelta(seconds=TOKEN_SECONDS)
+    rows = [{"member_id": person.id, "app": "rehearsal", "expires_at": expires} for person in people]
+    opened = insert(MemberSession).returning(MemberSession.id, sort_by_parameter_order=True)
+    sessions = db.session.scalars(opened, rows).all()
+    db.session.commit()
+    return [
+        Candidate(token=_token(person, session, config=config, now=now), channel=channel)
+        for person, session, channel in zip(people, sessions, cycle(CHANNELS), strict=False)
+    ]
+
+
+def _token(person: Row[int, str, str], session: int, *, config: Config, now: datetime) -> str:
+    number, home, place = person
+    return issue_access(
+        config.secret_key,
+        member=number,
+        organisation=home,
+        place=place,
+        session=session,
+        now=now,
+        seconds=TOKEN_SECONDS,
+    )
 
 
 def openid(index: int) -> str:
@@ -167,7 +248,8 @@ def _enrol(indices: range, secret: str, now: datetime) -> None:
 
 
 def _branches() -> Sequence[int]:
-    return db.session.scalars(select(Organisation.id).where(Organisation.level == "branch")).all()
+    branches = db.session.scalars(select(Organisation.id).where(Organisation.level == "branch")).all()
+    return branches or hosts()
 
 
 def _places() -> Sequence[str]:

@@ -8,6 +8,7 @@ import ctypes
 import fcntl
 import os
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,19 +16,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from service import embedded
-from service.config import Config
+from service.config import Config, ConfigError
 from service.language import english, words
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 RESTART_SECONDS = 1.0
 HERE = Path(__file__).resolve().parent.parent
+# In the data folder while the installation runs: its settings, for commands that are run beside it.
+ENVIRONMENT = "environment"
 
 Say = Callable[[str], None]
 
@@ -129,11 +132,12 @@ def installed(config: dict[str, str], *, data_dir: Path, say: Say, sandbox: bool
     """Run an installation with its data in `data_dir` for the length of the block.
 
     `config` holds settings by their variable's name; ports that are taken are replaced, and `say` is told.
-    InstallationError if the data is in use or a part does not start.
+    InstallationError if the data is in use or a part does not start. ConfigError if the settings cannot be used.
     """
+    data_dir = data_dir.resolve()  # our processes work in another folder than the caller
     data_dir.mkdir(parents=True, exist_ok=True)
     with exclusive(data_dir):
-        home = embedded.home(data_dir)
+        home = house(data_dir)
         installation = Installation(
             Config(database_url="postgresql://"), embedded.Postgres(home), embedded.Valkey(data_dir / "valkey")
         )
@@ -141,7 +145,16 @@ def installed(config: dict[str, str], *, data_dir: Path, say: Say, sandbox: bool
             start(installation, config, data_dir=data_dir, say=say, sandbox=sandbox)
             yield installation
         finally:
+            (data_dir / ENVIRONMENT).unlink(missing_ok=True)
             installation.stop()
+
+
+def house(data_dir: Path) -> Path:
+    """Where the private servers keep their files; InstallationError if that folder cannot be used."""
+    try:
+        return embedded.home(data_dir)
+    except embedded.EmbeddedError as error:
+        raise InstallationError(str(error)) from None
 
 
 @contextmanager
@@ -169,6 +182,7 @@ def start(installation: Installation, config: dict[str, str], *, data_dir: Path,
     if sandbox_port:
         environ["WECHAT_API_URL"] = f"http://127.0.0.1:{sandbox_port}"
     installation.config = Config.from_env(environ)
+    note_settings(data_dir / ENVIRONMENT, environ)
     run_to_end([sys.executable, "-m", "service.cli", "db", "upgrade"], environ)
     installation.processes = processes(environ, data_dir / "logs", sandbox_port)
     for process in installation.processes:
@@ -186,8 +200,37 @@ def settings(installation: Installation, config: dict[str, str], *, data_dir: Pa
         "DATA_DIR": str(data_dir),
     }
     for name, default in (("WEB_PORT", 8000), ("GATEWAY_PORT", 8001)):
-        environ[name] = str(installation.hold(int(environ.get(name) or default), say))
+        wanted = environ.get(name) or str(default)
+        if not wanted.isdecimal() or not 0 < int(wanted) < 65_336:
+            raise ConfigError(f"{name}: 1 to 65335")
+        environ[name] = str(installation.hold(int(wanted), say))
     return environ
+
+
+def note_settings(path: Path, environ: dict[str, str]) -> None:
+    """Write the settings in `environ` to `path`, for its owner only, in the form that a shell can read."""
+    names = [one.name.upper() for one in fields(Config)]
+    lines = [f"{name}={shlex.quote(environ[name])}\n" for name in names if environ.get(name)]
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.writelines(lines)
+
+
+def running_settings(data_dir: Path) -> dict[str, str]:
+    """The settings of the installation that runs with `data_dir`; InstallationError if none does."""
+    path = data_dir / ENVIRONMENT
+    try:
+        with exclusive(data_dir):
+            running = False  # who can hold the folder has it for himself: the file was left by one that was killed
+    except InstallationError:
+        running = True
+    except OSError:
+        running = False
+    if not running or not path.exists():
+        raise InstallationError(
+            words(f"没有正在运行的系统使用 {data_dir}", f"no installation is running with {data_dir}")
+        )
+    return dict(line.split("=", 1) for line in shlex.split(path.read_text()))
 
 
 def processes(environ: dict[str, str], logs: Path, sandbox_port: int | None) -> list[Process]:
