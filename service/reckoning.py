@@ -71,6 +71,8 @@ def compare(ledger: dict[str, Any], result: Result, feed: dict[str, Any]) -> dic
         "online_at_end": all(within(feed.get(name), 0, guests["open_stays"]) for name in ("online", "connections")),
         "watch_seconds": drift <= STAY_TOLERANCE_SECONDS * max(1, result.stays),
         "peak": within(feed.get("peak"), result.peak, result.peak + guests["joined"]),
+        # Where nobody got in, everything agrees at nought.
+        "failed": result.failed == 0,
     }
     return {
         **ledger,
