@@ -1,10 +1,14 @@
 """gunicorn's settings for the members' gateway: `chunshui gateway` runs exactly this file."""
 
 import gc
+import os
 from typing import Any
 
 from service.config import Config
 from service.live.worker import count_reload
+
+# libuv's use of io_uring costs two more system calls a connection than plain epoll, some 6 % of a join's CPU.
+os.environ.setdefault("UV_USE_IO_URING", "0")
 
 _config = Config.from_env()
 
