@@ -129,7 +129,7 @@ async def _check_some_in(crowd: Crowd, waiting: Iterator[tuple[float, Member]]) 
         await asyncio.sleep(max(0.0, moment - crowd.clock()))
         if crowd.closing:
             break
-        reference = f"rehearsal-{uuid.UUID(int=crowd.random.getrandbits(128), version=4)}"
+        reference = f"rehearsal-{uuid.uuid4()}"  # not of the seed: another rehearsal must not repeat this one
         crowd.checking_in += 1
         if await _check_one_in(crowd, lane, member=member, reference=reference):
             crowd.tally.checked_in += 1
