@@ -1,5 +1,6 @@
 """`make bench`: measure every row, print the table, write docs/benchmarks.md and docs/benchmarks.json."""
 
+import os
 import sys
 import time
 
@@ -18,7 +19,7 @@ def main() -> None:
     """Everything, in one run."""
     begin = time.monotonic()
     measured: list[figures.Figure] = []
-    notes: list[str] = []
+    notes = [f"Load average of the machine when the run began: {os.getloadavg()[0]:.1f}.", ""]
     with open_stage() as stage:
         for measure in ROWS:
             found, more = measure(stage, say)
