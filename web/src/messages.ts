@@ -219,7 +219,7 @@ export const en: Record<MessageKey, string> = {
   lostNothing: 'Connection lost, reconnecting…',
   spoken: '{online} people online, {checkedIn} checked in, {basis}',
 
-  curve: 'Online over time',
+  curve: 'Curve',
   curveWindow: 'Time range',
   minutes: '{n} min',
   whole: 'All',
