@@ -240,6 +240,8 @@ def become_gunicorn(process: str) -> None:
 def refusals() -> Iterator[None]:
     """Turn what an installation refuses into one line and exit code 1, and SIGTERM into an orderly end."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A shell script starts what it puts into the background with SIGINT ignored; it is to end us there too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except InstallationError as error:
