@@ -68,7 +68,9 @@ class Stage:
         )
         if invited:
             [[organisation]] = self.sql(
-                "INSERT INTO organisations (path, name, level) VALUES (%s, 'test', 'province') RETURNING id", invited
+                "INSERT INTO organisations (path, name, level) VALUES (%s, 'test', 'province')"
+                " ON CONFLICT (path) DO UPDATE SET name = excluded.name RETURNING id",
+                invited,
             )
             self.sql("INSERT INTO activity_invitations VALUES (%s, %s)", activity, organisation)
         [[sitting]] = self.sql(

@@ -108,29 +108,25 @@ def test_joining_another_stream_leaves_the_first(stage: Stage) -> None:
     [
         ({"opens": 60}, "stream_not_open"),
         ({"closes": -5}, "stream_closed"),
-        ({"attendance": "rostered", "invited": "77"}, "not_invited"),
+        ({"attendance": "rostered", "invited": "7000077"}, "not_invited"),
     ],
 )
 def test_refused_joins(stage: Stage, facts: dict[str, Any], code: str) -> None:
     async def story() -> None:
         stream = stage.stream(**facts)
-        async with serving(stage.config()) as (_, port), member(port, 1, organisation="7.70") as ana:
+        async with serving(stage.config()) as (_, port), member(port, 1, organisation="7000007.70") as ana:
             answer = await ana.join(stream)
             assert (answer["ok"], answer["error"]["code"]) == (False, code)
             assert stage.online(stream) == 0
-        stage.sql("DELETE FROM activity_invitations")
-        stage.sql("DELETE FROM organisations")
 
     uvloop.run(story())
 
 
 def test_an_invited_subtree_may_join(stage: Stage) -> None:
     async def story() -> None:
-        stream = stage.stream(attendance="rostered", invited="7")
-        async with serving(stage.config()) as (_, port), member(port, 1, organisation="7.70") as ana:
+        stream = stage.stream(attendance="rostered", invited="7000007")
+        async with serving(stage.config()) as (_, port), member(port, 1, organisation="7000007.70") as ana:
             assert (await ana.join(stream))["count"] == 1
-        stage.sql("DELETE FROM activity_invitations")
-        stage.sql("DELETE FROM organisations")
 
     uvloop.run(story())
 
@@ -199,7 +195,7 @@ def test_a_denied_session_is_cut_and_stays_out(stage: Stage) -> None:
     async def story() -> None:
         stream = stage.stream(grace=600)
         [[person]] = stage.sql(
-            "WITH o AS (INSERT INTO organisations (path, name, level) VALUES ('5', 'o', 'branch') RETURNING id)"
+            "WITH o AS (INSERT INTO organisations (path, name, level) VALUES ('7000005', 'o', 'branch') RETURNING id)"
             " INSERT INTO members (name, organisation_id) SELECT 'm', id FROM o RETURNING id"
         )
         sessions = [
