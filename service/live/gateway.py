@@ -10,7 +10,6 @@ import asyncio
 import random
 import resource
 import socket
-import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -21,20 +20,14 @@ from typing import NamedTuple
 import structlog
 
 from service import valkey
-from service.auth import Actor, read_access
-from service.clock import now as read_clock
 from service.config import Config
 from service.errors import ServiceError, problem
-from service.live import packets, scripts, upgrade, websocket
+from service.live import claims, packets, scripts, upgrade, websocket
 from service.live.audience import Audience
 from service.live.books import Books
 from service.live.connection import Connection
-from service.live.presence import Attribution
 from service.live.protocol import CONNECTED
 from service.live.wheel import Wheel
-
-CHANNELS = {name: name for name in ("mini_program", "official_account", "android", "ios", "h5")}
-SOURCES = {name: name for name in ("hls", "channels", "external_h5", "tv")}
 
 LINGER_SECONDS = 2.0
 RULES_SECONDS = 2.0  # how long a join waits for the rules of a stream that is not known
@@ -259,24 +252,14 @@ class Gateway:
     def connect(self, connection: Connection, auth: dict[str, object]) -> None:
         """Let in whoever brings a good token."""
         try:
-            actor = self._read_token(auth.get("token"))
-            attribution = _attribution(actor, auth)
+            actor = claims.read_actor(auth, self.config.secrets, self.books.rules.denials)
+            attribution = claims.attribution(actor, auth)
         except ServiceError as error:
             self.counters.refused += 1
             document = problem(error, connection.language)
             connection.refuse(document["title"], document)
         else:
             connection.admit(member=actor.member, session=actor.session, attribution=attribution)
-
-    def _read_token(self, token: object) -> Actor:
-        if not isinstance(token, str) or not token:
-            raise ServiceError("token_missing")
-        actor = read_access(self.config.secrets, token, read_clock())
-        if "member" not in actor.scopes:
-            raise ServiceError("forbidden")
-        if self.books.rules.denials.denies(actor):
-            raise ServiceError("token_denied")
-        return actor
 
     # Events.
 
@@ -295,7 +278,7 @@ class Gateway:
             connection.write(packets.ack_frame(ack, packets.to_json({"ok": False, "error": document})))
 
     def _join(self, connection: Connection, arguments: list[object], ack: str) -> None:
-        stream = _stream_of(arguments)
+        stream = claims.stream_of(arguments)
         if stream is None:
             self.refuse(connection, ack, "validation")
         elif stream in self.books.rules.policies:
@@ -327,7 +310,7 @@ class Gateway:
             audience.answer_after_flush(connection, ack)
 
     def _leave(self, connection: Connection, arguments: list[object], ack: str) -> None:
-        stream = _stream_of(arguments)
+        stream = claims.stream_of(arguments)
         if stream is None:
             self.refuse(connection, ack, "validation")
             return
@@ -372,31 +355,6 @@ class Gateway:
 def _supported(wanted: str) -> str | None:
     offered = (part.strip()[:2].lower() for part in wanted.split(","))
     return next((name for name in offered if name in ("zh", "en")), None)
-
-
-def _attribution(actor: Actor, auth: dict[str, object]) -> Attribution:
-    # Interned: members of one branch share the text of its path.
-    return Attribution(
-        sys.intern(actor.organisation),
-        sys.intern(actor.place),
-        _one_of(CHANNELS, auth.get("channel", "h5"), "channel"),
-        _one_of(SOURCES, auth.get("source", "hls"), "source"),
-    )
-
-
-def _one_of(allowed: dict[str, str], value: object, name: str) -> str:
-    """The allowed text itself, so that all members share it."""
-    found = allowed.get(value) if isinstance(value, str) else None
-    if found is None:
-        raise ServiceError("validation", errors={name: sorted(allowed)})
-    return found
-
-
-def _stream_of(arguments: list[object]) -> int | None:
-    """The stream that an event names, None when it names none."""
-    body = arguments[0] if arguments else None
-    stream = body.get("stream") if isinstance(body, dict) else None
-    return stream if type(stream) is int and 0 < stream < 1 << 63 else None
 
 
 async def _until(holds: Callable[[], object], seconds: float) -> bool:
