@@ -212,6 +212,10 @@ def show(console: Console, figures: dict[str, Any], *, as_json: bool) -> None:
         sides = (figures.get(name), figures["feed"].get(name), figures["members"].get(name))
         table.add_row(name, *("" if side is None else str(side) for side in sides), "✓" if agrees else "✗")
     console.print(table)
+    if guests := figures["guests"]["joined"]:
+        console.print(
+            words(f"其中访客 {guests} 位，不在成员自计之内", f"{guests} of them guests, whom the members did not count")
+        )
 
 
 def local_url(installation: Installation) -> str:

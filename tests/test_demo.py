@@ -7,13 +7,25 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import fields, replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
 
 import pytest
+from rich.console import Console
 
-from service.supervisor import HERE
+from service import founding
+from service.clock import now
+from service.demo import connected, local_url, plan_of, watched
+from service.live.rehearsal import Result
+from service.reckoning import compare
+from service.supervisor import HERE, installed
+from service.watching import Watcher
 from tests.waiting import eventually
 
+RESULT: dict[str, Any] = {one.name: 0 for one in fields(Result)} | {"errors": {}, "join_ms": {}, "online": []}
 COMMAND = [sys.executable, "-m", "service.cli", "demo"]
 
 
@@ -43,6 +55,11 @@ def alive(pid: int) -> bool:
         return False
 
 
+def ignore_interrupts() -> None:
+    """As a shell script does for what it puts into the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @pytest.mark.timeout(240)
 def test_all_sides_count_the_same(data_dir: Path) -> None:
     arguments = [*COMMAND, "--members", "300", "--exit", "--json", "--data-dir", str(data_dir)]
@@ -64,7 +81,12 @@ def test_ctrl_c_leaves_nothing_running(data_dir: Path) -> None:
     """Interrupted early, and after a run that already used the same data."""
     arguments = [*COMMAND, "--members", "50", "--data-dir", str(data_dir)]
     with subprocess.Popen(
-        arguments, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"LANG": "en_US.UTF-8"}
+        arguments,
+        cwd=HERE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"LANG": "en_US.UTF-8"},
+        preexec_fn=ignore_interrupts,
     ) as demo:
         eventually(lambda: len(children(demo.pid)) >= 7, within=60)
         started = children(demo.pid)
@@ -72,3 +94,45 @@ def test_ctrl_c_leaves_nothing_running(data_dir: Path) -> None:
         output = demo.communicate(timeout=90)[0].decode()
     assert eventually(lambda: not any(alive(pid) for pid in started), within=15), output
     assert "Traceback" not in output
+
+
+@pytest.mark.timeout(120)
+def test_nothing_outlives_a_killed_supervisor(data_dir: Path) -> None:
+    arguments = [sys.executable, "-m", "service.cli", "up", "--data-dir", str(data_dir)]
+    with subprocess.Popen(arguments, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as up:
+        assert up.stdout is not None
+        while b"http://" not in (line := up.stdout.readline()):
+            assert line, "ended early"
+        started = [pid for child in children(up.pid) for pid in (child, *children(child))]
+        up.kill()
+    assert len(started) > 8
+    assert eventually(lambda: not any(alive(pid) for pid in started), within=10)
+
+
+@pytest.mark.timeout(120)
+def test_rehearsal_beside_the_real_wechat(data_dir: Path) -> None:
+    """Nobody can mint codes there: the members bring tokens; the account that watches is gone afterwards."""
+    with installed({}, data_dir=data_dir, say=print, sandbox=False) as installation, connected(installation.config):
+        day = founding.enact(now(), timedelta(minutes=5))
+        founding.enrol_organiser("rehearsal", "a password that nobody keeps", day.root)
+        plan = plan_of(installation.config, local_url(installation), day, 20, stay=False)
+        plan = replace(plan, arrival_seconds=1.0, plateau_seconds=2.0, quiet_seconds=0.5, leave_seconds=0.5)
+        seat = Watcher(plan.url, login="rehearsal", password="a password that nobody keeps")
+        figures = watched(plan, day, seat, Console(quiet=True), lambda: None)
+        assert figures["agreed"], figures
+        assert figures["joined"] == 20
+        founding.dismiss_organiser("rehearsal")
+        with pytest.raises(HTTPError):
+            Watcher(plan.url, login="rehearsal", password="a password that nobody keeps")
+
+
+def test_guests_are_counted_apart() -> None:
+    stays = {"joined": 21, "stays": 22, "open_stays": 1, "watch_seconds": 90.0, "checked_in": 11}
+    guests = {"joined": 1, "stays": 1, "open_stays": 1, "watch_seconds": 0.0, "checked_in": 1}
+    result = RESULT | {"joined": 20, "stays": 21, "peak": 20, "checked_in": 10, "watch_seconds": 90.0}
+    feed = {"joined": 21, "checked_in": 11, "online": 1, "connections": 1, "peak": 21}
+    ledger = stays | {"guests": guests}
+    assert compare(ledger, Result(**result), feed)["agreed"]
+    assert not compare(ledger, Result(**result), feed | {"online": 2})["agreed"]
+    assert not compare(ledger, Result(**result), feed | {"online": None})["agreed"]
+    assert not compare(ledger | {"guests": guests | {"joined": 0}}, Result(**result), feed)["agreed"]
