@@ -163,4 +163,4 @@ def tick(client: redis.Redis, stream: int, *, timing: Timing, missed: int, now: 
 
 def reap(client: redis.Redis, stream: int, boot: str, *, timing: Timing, limit: int = LIMIT, now: int = 0) -> Any:
     """Take one chunk of a dead boot id's members out of the count; how many remain, -1 if it may not be reaped."""
-    return call(client, "reap", stream, boot, timing.lease, limit, boot=boot, now=now)
+    return call(client, "reap", stream, boot, timing.lease, limit, timing.stale, boot=boot, now=now)

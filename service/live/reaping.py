@@ -114,7 +114,7 @@ class Keeper:
                     log.warning("valkey was emptied again", stream=stream.id)
 
     def reconcile(self, client: redis.Redis, at: datetime, *, now: int = 0) -> None:
-        """Note again whoever PostgreSQL knows and Valkey does not, after a check-in that Valkey missed."""
+        """Note again what PostgreSQL knows and Valkey does not: it missed a check-in, or a replica the last seconds."""
         for stream in self.streams:
             tick = self.ticks.get(stream.id)
             if tick is None or tick.rebuilding or not stream.opens_at - EARLY <= at <= stream.closes_at + EARLY:
@@ -124,6 +124,8 @@ class Keeper:
                 if missing > 0:
                     fresh = figures.note(client, stream.id, members(ledger), field=noted, now=now)
                     log.info("reconciled with the ledger", stream=stream.id, field=noted, added=fresh)
+            if tick.peak < stream.peak:
+                self._settle(client, stream, tick, now)
 
     def audit(self, client: redis.Redis) -> None:
         """Recount every stream of bearable size; a difference at rest is a defect, and is said."""
@@ -163,11 +165,12 @@ class Keeper:
         for noted, ledger in ledgers(stream.id).items():
             figures.note(client, stream.id, members(ledger), field=noted, epoch=tick.epoch, now=now)
         self._refilled[stream.id] = tick.epoch
-        lease = self.timing.lease
-        if figures.settle(
-            client, stream.id, epoch=tick.epoch, lease=lease, peak=stream.peak, peak_at=stream.peak_at, now=now
-        ):
+        if self._settle(client, stream, tick, now):
             log.info("figures are exact", stream=stream.id)
+
+    def _settle(self, client: redis.Redis, stream: recording.Live, tick: figures.Tick, now: int) -> bool:
+        lease, peak, peak_at = self.timing.lease, stream.peak, stream.peak_at
+        return figures.settle(client, stream.id, epoch=tick.epoch, lease=lease, peak=peak, peak_at=peak_at, now=now)
 
 
 def counted(ledger: Select[int]) -> int:

@@ -259,7 +259,7 @@ class World(RuleBasedStateMachine):
         seen = self.snapshot()
         possible = len(set().union(self.ghosts, *self.maybe))
         self.highest = max(self.highest, possible)
-        assert seen.online <= seen.peak <= max(self.highest, self.recorded)
+        assert seen.online - seen.in_doubt <= seen.peak <= max(self.highest, self.recorded)
 
     @invariant()
     def exact_is_exact(self) -> None:

@@ -188,6 +188,40 @@ def test_who_leaves_and_who_comes_in_one_flush_never_raise_the_peak(scene: Scene
     assert (scene.seen().online, scene.seen().peak) == (1, 1)
 
 
+def test_who_left_during_an_outage_never_raises_the_peak(scene: Scene) -> None:
+    worker, other = scene.holding(1, 2), scene.holding(2, 3)
+    scene.tick(worker, other, seconds=7)
+    scene.now += TIMING.lease + 1
+    worker.leave(1)
+    worker.join(4, HOME)
+    scene.flush(worker)
+    # Member 1 is counted until it is reaped, but never was there together with member 4.
+    assert (scene.seen().online, scene.seen().in_doubt, scene.seen().peak) == (4, 4, 3)
+    scene.tick(worker, other, seconds=12)
+    assert (scene.seen().online, scene.seen().basis, scene.seen().peak) == (3, "exact", 3)
+
+
+def test_whom_somebody_else_holds_raises_the_peak_when_the_doubt_is_over(scene: Scene) -> None:
+    alive, dead = scene.holding(1), scene.holding(1, 2)
+    scene.tick(alive, dead, seconds=7)
+    scene.tick(alive, seconds=4)
+    alive.join(2, HOME)
+    alive.join(3, HOME)
+    scene.flush(alive)
+    assert (scene.seen().online, scene.seen().in_doubt, scene.seen().peak) == (3, 2, 2)
+    scene.now += TIMING.lease
+    figures.reap(scene.valkey, scene.stream, "boot-2", timing=Timing(TIMING.lease, 60_000), now=scene.now)
+    assert (scene.seen().online, scene.seen().peak) == (3, 3)
+
+
+def test_a_peak_that_a_replica_missed_is_taken_over_from_the_record(scene: Scene, app: Flask) -> None:
+    scene.tick(scene.holding(1, 2), seconds=8)
+    recording.record_peaks([(scene.stream, 5, NOW)])
+    scene.keeper.look_up(NOW)
+    scene.keeper.reconcile(scene.valkey, NOW, now=scene.now)
+    assert (scene.seen().peak, scene.seen().peak_at) == (5, NOW)
+
+
 def test_who_is_doubted_for_two_reasons_is_counted_once(scene: Scene) -> None:
     worker = scene.holding(1, 2)
     scene.flush(worker)

@@ -64,6 +64,7 @@ local function note(bitmap, field, members)
   return fresh
 end
 
+-- Only by members that are not in doubt: after an outage those who left during it are counted until they are reaped.
 local function raise_peak(peak, at)
   if peak > tonumber(redis.call("HGET", STATE, "peak") or 0) then
     redis.call("HSET", STATE, "peak", peak, "peak_at", at)

@@ -95,9 +95,9 @@ local passed = {}
 for i = PASSED, PASSED + ARGV[12] - 1 do passed[#passed + 1] = ARGV[i] end
 note(JOINED, "joined", passed)
 count(moved)
-raise_peak(redis.call("HLEN", MEMBERS), now)
 if renew() or #left + #joined + #passed > 0 then changed() end
 local result = answer("applied")
+raise_peak(result[3] - result[8], now)
 if ARGV[9] == "1" and redis.call("SCARD", HELD) == 0 then
   bury(boot, now)
 else

@@ -1,5 +1,6 @@
 -- Take the members of one expired boot id out of the count, a chunk at a time. Keys: see counting.lua.
 -- ARGV[1] now (0: Valkey's clock)   ARGV[2] boot id   ARGV[3] lease (ms)   ARGV[4] at most this many members
+-- ARGV[5] a lease is stale after (ms)
 -- Answers how many members remain, -1 if the boot id must not be reaped (any more, or yet).
 local boot, now = ARGV[2], clock()
 local heard = redis.call("ZSCORE", LEASES, boot)
@@ -19,4 +20,7 @@ count(moved)
 local remaining = redis.call("SCARD", HELD)
 if remaining == 0 then bury(boot, now) else redis.call("HSET", SIZES, boot, remaining) end
 changed()
+-- Whoever somebody else holds too is in doubt no longer.
+local _, doubt = in_doubt(now, tonumber(ARGV[5]))
+raise_peak(redis.call("HLEN", MEMBERS) - doubt, now)
 return remaining
