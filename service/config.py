@@ -5,13 +5,16 @@ compares that page with this class.
 """
 
 import os
+import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
-from urllib.parse import urlsplit
 
 PRODUCTION_WECHAT = "https://api.weixin.qq.com"
+CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
+NODE = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s@:,/\[\]]+):[0-9]{1,5}"
+VALKEY_URL = re.compile(rf"(?:rediss?|unix)://.*|rediss?\+cluster://(?:[^\s@]*@)?{NODE}(?:,{NODE})*/?")
 
 
 class ConfigError(ValueError):
@@ -32,7 +35,10 @@ class Config:
     """Every setting of every process. Seconds are seconds, bytes are bytes."""
 
     database_url: str = secret("", "PostgreSQL, as postgresql://user:password@host/name. Required.")
-    redis_url: str = secret("", "Valkey, as redis://host:port/0 or unix:///path. Required.")
+    redis_url: str = secret(
+        "",
+        "Valkey, as redis://host:port/0 or unix:///path; a cluster as redis+cluster://host:port,host:port. Required.",
+    )
     secret_key: str = secret("", "Signs tokens, at least 32 characters; the same on every process. Required.")
     previous_secret_key: str = secret("", "The key before the last change; still accepted, never used to sign.")
     data_dir: str = setting(".chunshui", "Where the embedded PostgreSQL and Valkey keep their data.")
@@ -110,10 +116,7 @@ class Config:
         ports = ("web_port", "gateway_port")
         return [
             (not self.database_url.startswith("postgresql"), "DATABASE_URL: needs postgresql://…"),
-            (
-                urlsplit(self.redis_url).scheme not in ("redis", "rediss", "unix"),
-                "REDIS_URL: needs redis://…",
-            ),
+            (not VALKEY_URL.fullmatch(self.redis_url), "REDIS_URL: needs redis://… or redis+cluster://host:port,…"),
             (len(self.secret_key) < 32, "SECRET_KEY: at least 32 characters"),
             (self.default_language not in ("zh", "en"), "DEFAULT_LANGUAGE: zh or en"),
             (self.log_level not in ("debug", "info", "warning", "error"), "LOG_LEVEL: debug … error"),

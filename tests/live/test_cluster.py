@@ -1,0 +1,329 @@
+"""The whole system against a Valkey Cluster: two gateway hosts, a worker, the organisers' feed; a master is lost."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import uvloop
+
+from service import valkey
+from service.config import Config
+from service.live.audit import audit
+from service.live.feed import Feed
+from service.live.figures import Snapshot, note, read_snapshot
+from service.live.nodes import View
+from service.live.presence import Attribution, Holding, flush
+from service.live.scripts import Timing, source
+from tests.live.cluster import MASTERS, Cluster, Node, clustered, free_ports
+from tests.live.processes import ROOT, Running, running
+from tests.live.stage import Member, Stage, member, stopped, until
+from tests.waiting import eventually
+
+TIMING = Timing(lease=5000, stale=1500)
+# More streams than masters, so that every master has some.
+STREAMS = range(1, 13)
+FAILOVER_SECONDS = 15.0
+HOME = Attribution("1.2.3", "54.5401", "h5", "hls")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with clustered() as found:
+        yield found
+
+
+@pytest.fixture
+def config(stage: Stage, cluster: Cluster) -> Config:
+    return stage.config(redis_url=cluster.url)
+
+
+@pytest.fixture
+def client(config: Config) -> Iterator[redis.Redis]:
+    found = valkey.connect(config)
+    yield found
+    found.close()
+
+
+def forget_scripts(cluster: Cluster) -> None:
+    for node in cluster.nodes:
+        node.ask("SCRIPT", "FLUSH")
+
+
+async def come(config: Config, streams: range, *members: int) -> list[str]:
+    """Let members join every stream, as a gateway would; what Valkey answered."""
+    client = valkey.connect_async(config)
+    try:
+        script = client.register_script(source("flush"))
+        statuses: list[str] = []
+        for stream in streams:
+            holding = Holding(stream)
+            for number in members:
+                holding.join(number, HOME)
+            reply = await flush(script, holding, timing=TIMING)
+            assert reply is not None
+            statuses.append(reply.status)
+        return statuses
+    finally:
+        await client.aclose()
+
+
+def test_scripts_run_on_whichever_master_and_after_it_forgot_them(
+    config: Config, cluster: Cluster, client: redis.Redis
+) -> None:
+    forget_scripts(cluster)
+    assert asyncio.run(come(config, STREAMS, 1, 2)) == ["applied"] * len(STREAMS)
+    forget_scripts(cluster)
+    assert {read_snapshot(client, stream, timing=TIMING).online for stream in STREAMS} == {2}
+    assert {note(client, stream, [2, 3], field="joined") for stream in STREAMS} == {1}
+    assert len({cluster.master_of(stream).port for stream in STREAMS}) == MASTERS
+
+
+def test_a_script_needs_no_master_but_its_own(config: Config, cluster: Cluster, client: redis.Redis) -> None:
+    masters = {cluster.master_of(stream).port: stream for stream in STREAMS}
+    mine, other = list(masters.values())[:2]
+    stands_still = cluster.master_of(other).process
+    assert stands_still
+    asyncio.run(come(config, range(mine, mine + 1), 1, 2))
+    assert read_snapshot(client, mine, timing=TIMING).online == 2
+    forget_scripts(cluster)
+    with stopped(stands_still.pid):
+        assert read_snapshot(client, mine, timing=TIMING).online == 2
+
+
+def test_all_keys_of_a_stream_are_in_one_slot(config: Config, cluster: Cluster) -> None:
+    asyncio.run(come(config, STREAMS, 1, 2))
+    slots = {name.split("}")[0]: set[int]() for _, name in cluster.stored()}
+    for slot, name in cluster.stored():
+        slots[name.split("}")[0]].add(slot)
+    assert {f"live:{{s{stream}" for stream in STREAMS} <= slots.keys()
+    assert {len(found) for found in slots.values()} == {1}
+
+
+@contextmanager
+def abandoned(cluster: Cluster, key: str) -> Iterator[None]:
+    """Nobody answers for `key` meanwhile; at the end every command that was sent has been executed."""
+    node = cluster.master_of(7)
+    assert node.process
+    with stopped(node.process.pid):
+        yield
+    eventually(lambda: node.ask("GET", key) is not None)
+    assert node.answers()
+    assert node.ask("GET", key) == "1"
+    node.ask("DEL", key)
+
+
+def test_a_command_without_an_answer_is_not_sent_again(config: Config, cluster: Cluster, client: redis.Redis) -> None:
+    key = "live:{s7}:test"
+    client.get(key)
+    with abandoned(cluster, key), pytest.raises((redis.ConnectionError, redis.TimeoutError)):
+        client.incr(key)
+
+    async def increase() -> None:
+        loop_client = valkey.connect_async(config)
+        try:
+            await loop_client.get(key)
+            with abandoned(cluster, key), pytest.raises((redis.ConnectionError, redis.TimeoutError)):
+                await loop_client.incr(key)
+        finally:
+            await loop_client.aclose()
+
+    asyncio.run(increase())
+
+
+def test_a_cluster_that_is_not_there_is_an_error_of_redis(config: Config) -> None:
+    nobody = replace(config, redis_url=f"redis+cluster://127.0.0.1:{free_ports(1)[0]}")
+    with pytest.raises(redis.ConnectionError):
+        read_snapshot(valkey.connect(nobody), 1, timing=TIMING)
+    with pytest.raises(redis.ConnectionError):
+        asyncio.run(come(nobody, STREAMS, 1))
+
+
+@pytest.mark.parametrize(
+    ("url", "nodes", "login"),
+    [
+        ("redis+cluster://a:1", [("a", 1)], {}),
+        ("redis+cluster://a:1,b.example:2/", [("a", 1), ("b.example", 2)], {}),
+        ("redis+cluster://me:p%40s@a:1,b:2", [("a", 1), ("b", 2)], {"username": "me", "password": "p@s"}),
+        ("redis+cluster://:p@[::1]:1", [("::1", 1)], {"password": "p"}),
+        ("rediss+cluster://a:1", [("a", 1)], {"ssl": True}),
+    ],
+)
+def test_reads_a_clusters_address(url: str, nodes: list[tuple[str, int]], login: dict[str, Any]) -> None:
+    assert valkey.parse_cluster(url) == (nodes, login)
+
+
+class Wall:
+    """The organisers' feed of one stream, reading all the time in a thread; what it told."""
+
+    def __init__(self, config: Config, stream: int) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.client = valkey.connect(config)
+        self._feed = Feed(self.client, timing=Timing.of(config), emit=lambda told, _: self.told.append(told))
+        self._feed.watch("wall", View(stream, (2, "city"), (), ("54", "region"), ()))
+        self._over = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+
+    def _read(self) -> None:
+        while not self._over.wait(0.05):
+            self._feed.tick(time.monotonic())
+
+    def __enter__(self) -> "Wall":
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._reader.join()
+        self.client.close()
+
+    def shows(self, **figures: Any) -> bool:
+        """Whether the last telling has all of `figures`."""
+        return bool(self.told) and self.told[-1].items() >= figures.items()
+
+
+@contextmanager
+def working(config: Config, folder: Path) -> Iterator[None]:
+    """A worker process, which must end without having logged an exception."""
+    settings = {field.name.upper(): str(getattr(config, field.name)) for field in fields(config)}
+    log = folder / "worker.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", "worker"],
+            env=os.environ | settings,
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    assert "Traceback" not in log.read_text()
+
+
+@dataclass
+class Installation:
+    """Two gateway hosts and a wall."""
+
+    config: Config
+    cluster: Cluster
+    stream: int
+    hosts: list[Running]
+    wall: Wall
+
+    def snapshot(self) -> Snapshot:
+        return read_snapshot(self.wall.client, self.stream, timing=Timing.of(self.config))
+
+    def failed_over(self, lost: Node) -> bool:
+        """Whether another node has the stream."""
+        others = [node for node in self.cluster.nodes if node is not lost]
+        try:
+            return Cluster(others).master_of(self.stream).known()["cluster_state"] == "ok"
+        except StopIteration:
+            return False
+
+
+@contextmanager
+def installed(config: Config, cluster: Cluster, *, stream: int, folder: Path) -> Iterator[Installation]:
+    with ExitStack() as stack:
+        hosts = []
+        for name in ("one", "two"):
+            (folder / name).mkdir()
+            hosts.append(stack.enter_context(running(config, folder / name)))
+        stack.enter_context(working(config, folder))
+        wall = stack.enter_context(Wall(config, stream))
+        yield Installation(config, cluster, stream, hosts, wall)
+
+
+class Crowd:
+    """Members 1 to 6 on the first host and 4 to 9 on the second: three of them have two devices."""
+
+    def __init__(self, installation: Installation, stack: AsyncExitStack) -> None:
+        self.installation = installation
+        self.stack = stack
+        self.devices: dict[tuple[int, int], Member] = {}
+
+    async def come(self) -> None:
+        for host, numbers in enumerate((range(1, 7), range(4, 10))):
+            for number in numbers:
+                assert (await self.join(host, number))["ok"]
+
+    async def join(self, host: int, number: int) -> Any:
+        port = self.installation.hosts[host].port
+        device = self.devices[host, number] = await self.stack.enter_async_context(member(port, number))
+        return await device.join(self.installation.stream)
+
+
+def kill(node: Node) -> Callable[[], None]:
+    """SIGKILL; how it comes back."""
+    node.kill()
+    return node.start
+
+
+def freeze(node: Node) -> Callable[[], None]:
+    """Neither answers nor refuses; how it comes back, believing that it is the master."""
+    assert node.process
+    pid = node.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    return lambda: os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("lose", [kill, freeze])
+def test_the_count_is_right_again_after_a_master_was_lost(
+    stage: Stage, config: Config, cluster: Cluster, tmp_path: Path, lose: Callable[[Node], Callable[[], None]]
+) -> None:
+    stream = stage.stream()
+    with installed(config, cluster, stream=stream, folder=tmp_path) as installation:
+        uvloop.run(lose_a_master(installation, lose))
+        check_afterwards(stage, installation)
+
+
+async def lose_a_master(at: Installation, lose: Callable[[Node], Callable[[], None]]) -> None:
+    """Everybody comes, the master is lost, some come and go without it, it returns, the others go."""
+    wall = at.wall
+    async with AsyncExitStack() as stack:
+        crowd = Crowd(at, stack)
+        await crowd.come()
+        await until(lambda: wall.shows(online=9, connections=12, joined=9, basis="exact"), within=10)
+        node = at.cluster.master_of(at.stream)
+        bring_back = lose(node)
+        await until(lambda: wall.shows(basis="degraded"))
+        degraded = len(wall.told)
+        assert await crowd.devices[1, 9].ask("leave", {"stream": at.stream}) == {"ok": True}
+        crowd.devices[0, 1].vanish()
+        answer = await crowd.join(0, 10)
+        assert answer["ok"]
+        assert answer["basis"] == "degraded"
+        await until(lambda: at.failed_over(node), within=FAILOVER_SECONDS)
+        right = {"online": 8, "connections": 11, "joined": 10, "basis": "exact"}
+        # The lease, as much patience after the pause, two ticks.
+        await until(lambda: wall.shows(**right), within=2 * at.config.lease_seconds + 2)
+        bring_back()
+        await until(at.cluster.whole, within=20)
+        await until(lambda: wall.shows(**right))
+        assert {told["online"] for told in wall.told[degraded:] if told["basis"] == "exact"} == {8}
+        assert (wall.told[-1]["organisation"]["online"], wall.told[-1]["place"]["online"]) == (8, 8)
+        assert (await crowd.devices[0, 2].join(at.stream))["count"] == 8
+
+
+def check_afterwards(stage: Stage, at: Installation) -> None:
+    """Everybody has gone: nothing is left over, nothing was doubled, nothing is missing."""
+    eventually(lambda: at.wall.shows(online=0, connections=0, joined=10, basis="exact"))
+    assert audit(at.wall.client, at.stream).differences == {}
+    assert at.wall.told[-1]["peak"] == 9
+    mine = {slot for slot, name in at.cluster.stored() if f"{{s{at.stream}}}" in name}
+    assert len(mine) == 1
+    eventually(lambda: all(row[3] == "owner" for row in stage.stays(at.stream)))
+    assert sorted(row[0] for row in stage.stays(at.stream)) == sorted([*range(1, 7), *range(4, 10), 10])
