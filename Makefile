@@ -31,10 +31,13 @@ lint: test-setup ## style and types, of the front end too
 bench: test-setup ## measure against the peers; writes docs/benchmarks.*
 	@cd $(HERE) && $(BIN)/python -m bench
 
+bench-150k: test-setup ## the founding day whole with 150,000 members, faults included; writes docs/benchmarks.*
+	@cd $(HERE) && $(BIN)/python -m bench day
+
 lock: ## renew the lock files (needs uv)
 	@cd $(HERE) && $(HERE)deploy/lock.sh
 
 clean: ## forget everything that was made here, data included
 	@rm -rf $(HERE).venv $(HERE).chunshui $(HERE)web/node_modules $(HERE)bench/peers/node_modules $(HERE)service/static
 
-.PHONY: help setup demo test-setup test lint bench lock clean
+.PHONY: help setup demo test-setup test lint bench bench-150k lock clean

@@ -1,13 +1,18 @@
-"""`make bench`: measure every row, print the table, write docs/benchmarks.md and docs/benchmarks.json."""
+"""`make bench` and its longer siblings: measure, print the table, keep it in docs/benchmarks.md and .json."""
 
+import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 
-from bench import figures, joins
+from bench import day, figures, joins
+from bench.figures import Figure
 from bench.stage import open_stage
 
 ROWS = (joins.measure,)
+
+Measured = tuple[list[Figure], list[str]]
 
 
 def say(line: str) -> None:
@@ -15,18 +20,43 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def main() -> None:
-    """Everything, in one run."""
-    begin = time.monotonic()
-    measured: list[figures.Figure] = []
-    notes = [f"Load average of the machine when the run began: {os.getloadavg()[0]:.1f}.", ""]
+def rows(_: int) -> Measured:
+    """Every row of `make bench`, in one run."""
+    measured: list[Figure] = []
+    notes: list[str] = []
     with open_stage() as stage:
         for measure in ROWS:
             found, more = measure(stage, say)
             measured += found
-            notes += more
-    figures.write(measured, notes)
-    print(figures.table(measured))
+            notes += [*more, ""]
+    return measured, notes
+
+
+def whole_day(members: int) -> Measured:
+    """The founding day."""
+    return day.hold(members, say)
+
+
+COMMANDS: dict[str, tuple[Callable[[int], Measured], str, int]] = {
+    "rows": (rows, "make bench", 0),
+    "day": (whole_day, "make bench-150k", day.FULL_SIZE),
+}
+
+
+def main() -> None:
+    """One command; only a run at full size is kept."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=COMMANDS, default="rows")
+    parser.add_argument("--members", type=int, help="another size than the full one; nothing is written then")
+    wanted = parser.parse_args()
+    measure, name, full_size = COMMANDS[wanted.command]
+    members = wanted.members or full_size
+    begin, load = time.monotonic(), os.getloadavg()[0]
+    found, notes = measure(members)
+    notes = [f"Load average of the machine when the run began: {load:.1f}.", "", *notes]
+    if members == full_size:
+        figures.write(name, found, notes)
+    print(figures.table(found))
     print("\n".join(["", *notes]))
     say(f"{time.monotonic() - begin:.0f} s")
 

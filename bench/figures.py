@@ -63,6 +63,19 @@ def against(key: str, *, ours: float, unit: str, peer: str, peer_value: float, g
     )
 
 
+def alone(key: str, *, ours: float, unit: str, goal: Goal, digits: int = 2) -> Figure:
+    """Our value where there is no peer."""
+    return Figure(
+        key=key,
+        ours=round(ours, digits),
+        unit=unit,
+        goal=goal.text,
+        met=goal.met(ours, None),
+        machine=machine(),
+        date=datetime.now(UTC).date().isoformat(),
+    )
+
+
 def machine() -> str:
     """Cores, processor and memory, such as "2-core AMD EPYC, 24 GiB"."""
     model = next(
@@ -83,17 +96,30 @@ def table(figures: Sequence[Figure]) -> str:
 def _cells(figure: Figure) -> tuple[str, ...]:
     met = {True: "yes", False: "**no**", None: ""}[figure.met]
     values = (figure.peer or "", _number(figure.peer_value), _number(figure.ratio, 3), figure.goal or "", met)
-    return (f"`{figure.key}`", _number(figure.ours), figure.unit, *values)
+    return (f"`{figure.key}`", _number(figure.ours, 0 if figure.ours >= 100 else 2), figure.unit, *values)
 
 
 def _number(value: float | None, digits: int = 0) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
 
 
-def write(figures: Sequence[Figure], notes: Sequence[str], folder: Path = DOCS) -> None:
-    """Write what was printed to benchmarks.md and benchmarks.json."""
-    page = f"# Benchmarks\n\nPrinted by `make bench` on {figures[0].date}; machine: {figures[0].machine}.\n\n"
-    page += table(figures) + "\n\n" + "\n".join(notes) + "\n"
-    folder.joinpath("benchmarks.md").write_text(page)
-    rows = [asdict(figure) for figure in figures]
-    folder.joinpath("benchmarks.json").write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+def write(command: str, figures: Sequence[Figure], notes: Sequence[str], folder: Path = DOCS) -> None:
+    """Keep what `command` printed in benchmarks.md and benchmarks.json, in place of what it printed last time."""
+    page, rows = folder / "benchmarks.md", folder / "benchmarks.json"
+    kept = sections(page.read_text() if page.exists() else "")
+    kept[command] = (
+        f"Printed on {figures[0].date}; machine: {figures[0].machine}.\n\n{table(figures)}\n\n"
+        + "\n".join(notes).strip()
+        + "\n"
+    )
+    body = "\n".join(f"## {name}\n\n{text}" for name, text in sorted(kept.items()))
+    page.write_text(f"# Benchmarks\n\nEach part is what one command printed.\n\n{body}")
+    fresh = {figure.key for figure in figures}
+    old = [row for row in (json.loads(rows.read_text()) if rows.exists() else []) if row["key"] not in fresh]
+    rows.write_text(json.dumps([*old, *map(asdict, figures)], indent=2, ensure_ascii=False) + "\n")
+
+
+def sections(page: str) -> dict[str, str]:
+    """The parts of benchmarks.md by the command that printed them."""
+    parts = page.split("\n## ")[1:]
+    return {name: text.strip() + "\n" for name, text in (part.split("\n\n", 1) for part in parts)}

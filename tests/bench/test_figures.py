@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.figures import Figure, Goal, against, machine, table, write
+from bench.figures import Figure, Goal, against, alone, machine, table, write
 
 SMALL = Goal("≤ 1/5, and ≤ 3 KB", at_most=0.2, ours_at_most=3072)
 
@@ -33,7 +33,7 @@ def test_without_a_goal_nothing_is_met_or_missed() -> None:
 
 def test_the_files_hold_what_was_printed(tmp_path: Path) -> None:
     figures = [against("joins", ours=1_234.56, unit="x", peer="Node", peer_value=100, goal=Goal("≥ 5×", at_least=5))]
-    write(figures, ["a note"], tmp_path)
+    write("make bench", figures, ["a note"], tmp_path)
     page = (tmp_path / "benchmarks.md").read_text()
     assert table(figures) in page
     assert "| `joins` | 1,235 | x | Node | 100 | 12.346 | ≥ 5× | yes |" in page
@@ -42,6 +42,22 @@ def test_the_files_hold_what_was_printed(tmp_path: Path) -> None:
     assert Figure(**row) == figures[0]
     promised = {"key", "ours", "unit", "peer", "peer_value", "ratio", "goal", "met", "machine", "date"}
     assert set(asdict(figures[0])) == promised
+
+
+def test_each_command_replaces_only_what_it_printed_before(tmp_path: Path) -> None:
+    def one(key: str, value: float) -> Figure:
+        return alone(key, ours=value, unit="s", goal=Goal("≤ 60 s", ours_at_most=60.0))
+
+    write("make bench", [one("a", 1.0)], ["first"], tmp_path)
+    write("make bench-150k", [one("b", 70.0)], ["the day"], tmp_path)
+    write("make bench", [one("a", 2.0)], ["second"], tmp_path)
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert [line for line in page.splitlines() if line.startswith("## ")] == ["## make bench", "## make bench-150k"]
+    assert "the day" in page
+    assert "second" in page
+    assert "first" not in page
+    rows = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert {row["key"]: (row["ours"], row["met"]) for row in rows} == {"a": (2.0, True), "b": (70.0, False)}
 
 
 def test_the_machine_is_described_without_its_name() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.live.rehearsal import Candidate, GeneratorError, Plan, Progress, Result, run
+from service.live.rehearsal import Candidate, GeneratorError, Plan, Progress, Rehearsal, Result, run
 from service.live.rehearsal import conductor as conducting
 from tests.live.processes import Running, running
 from tests.live.stage import Stage, token
@@ -86,6 +86,24 @@ def test_told_to_stop_everybody_leaves_properly(stage: Stage, gateway: Running) 
     result = run(plan_for(gateway, stream, stay=True), stop_once_inside, stop)
     eventually(lambda: stage.online(stream) == 0, within=2.0)
     assert (result.joined, result.left, result.online_at_end) == (MEMBERS, MEMBERS, 0)
+
+
+def test_ordered_to_drop_a_share_drops_and_comes_back(stage: Stage, gateway: Running) -> None:
+    stream, stop, seen = stage.stream(), threading.Event(), []
+
+    def order(progress: Progress) -> None:
+        tally = progress.tally
+        if progress.phase == "staying" and not seen:
+            seen.append(progress)
+            rehearsal.order("drop")
+        elif tally.stays == MEMBERS + 6:
+            stop.set()
+        assert progress.oldest <= progress.newest
+
+    plan = plan_for(gateway, stream, stay=True, churn_per_minute=0.0, drop_share=0.1)
+    rehearsal = Rehearsal(plan, order)
+    result = rehearsal.run(stop)
+    assert (result.dropped, result.stays, result.online_at_end) == (6, MEMBERS + 6, 0)
 
 
 def test_ctrl_c_has_them_leave_too(stage: Stage, gateway: Running) -> None:

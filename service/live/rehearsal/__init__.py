@@ -4,8 +4,19 @@
 and leave, and returns what they counted without ever asking the server: the other half of every audit.
 """
 
-from service.live.rehearsal.conductor import GeneratorError, run
+from service.live.rehearsal.conductor import GeneratorError, Rehearsal, run
 from service.live.rehearsal.curves import CURVES, arrived
 from service.live.rehearsal.plan import Candidate, Plan, Progress, Result, Tally
 
-__all__ = ["CURVES", "Candidate", "GeneratorError", "Plan", "Progress", "Result", "Tally", "arrived", "run"]
+__all__ = [
+    "CURVES",
+    "Candidate",
+    "GeneratorError",
+    "Plan",
+    "Progress",
+    "Rehearsal",
+    "Result",
+    "Tally",
+    "arrived",
+    "run",
+]

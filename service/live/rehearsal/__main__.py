@@ -1,7 +1,8 @@
 """One generator process: members' shares of a rehearsal, told what to do line by line.
 
 Standard input: first the plan (JSON, `index` beside it), then the words `plateau` and `leave`; its end means
-`leave`. Standard output: JSON lines, each {"phase", "count", "tally"}; the last one has the phase `gone`.
+`leave`. At the word `drop` the plan's share drops and comes back, at `listen` the members that a message reaches are
+counted anew. Standard output: JSON lines, each {"at", "phase", "count", "tally"}; the last one has the phase `gone`.
 """
 
 import asyncio
@@ -10,12 +11,21 @@ import json
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 
 import uvloop
 
 from service.live.rehearsal.crowd import Crowd
 from service.live.rehearsal.member import Member
-from service.live.rehearsal.phases import arrive, check_everybody_in, churn, everybody_back, finish, leave_all
+from service.live.rehearsal.phases import (
+    arrive,
+    check_everybody_in,
+    churn,
+    drop_some,
+    everybody_back,
+    finish,
+    leave_all,
+)
 from service.live.rehearsal.phases import log_everybody_in as log_in
 from service.live.rehearsal.plan import Plan
 
@@ -30,6 +40,8 @@ class Generator:
         self.crowd = Crowd(plan, index=index)
         self.phase = "arriving"
         self.told = {"plateau": asyncio.Event(), "leave": asyncio.Event()}
+        self.orders: dict[str, Callable[[], None]] = {word: event.set for word, event in self.told.items()}
+        self.orders |= {"drop": lambda: drop_some(self.crowd), "listen": self.crowd.listen_anew}
 
     async def run(self) -> None:
         """Every phase, then the last report. Leaving cuts short whatever goes on."""
@@ -51,15 +63,16 @@ class Generator:
     async def listen(self, reader: asyncio.StreamReader) -> None:
         """Hear the conductor's words until its end of the pipe closes."""
         while line := await reader.readline():
-            self.told[line.decode().strip()].set()
+            self.orders[line.decode().strip()]()
         self.told["leave"].set()
 
     def report(self) -> None:
         """Print one line."""
         self.crowd.tally.cpu_seconds = time.process_time()
+        self.crowd.under_way()
         tally = self.crowd.tally.to_dict()
         count = json.loads(self.crowd.last_count)[1] if self.crowd.last_count else {}
-        sys.stdout.write(json.dumps({"phase": self.phase, "count": count, "tally": tally}) + "\n")
+        sys.stdout.write(json.dumps({"at": time.time(), "phase": self.phase, "count": count, "tally": tally}) + "\n")
         sys.stdout.flush()
 
     async def _stay(self) -> None:

@@ -28,6 +28,7 @@ class Process:
 
     def __init__(self, plan: Plan, index: int, said: "queue.Queue[None]") -> None:
         self.phase = "arriving"
+        self.at = 0.0
         self.tally = Tally()
         self.count: dict[str, Any] = {}
         self._said = said
@@ -72,6 +73,7 @@ class Process:
     def _hear_all(self, lines: IO[str]) -> None:
         for line in lines:
             said = json.loads(line)
+            self.at = said["at"]
             self.tally, self.count = Tally.from_dict(said["tally"]), said["count"]
             self.phase = said["phase"]
             self._said.put(None)
@@ -100,6 +102,11 @@ class Rehearsal:
             for process in self._processes:
                 process.close()
 
+    def order(self, word: str) -> None:
+        """Say `drop` or `listen` to every process."""
+        for process in self._processes:
+            process.tell(word)
+
     def _lead(self, stop: threading.Event) -> None:
         told: set[str] = set()
         while not self._all_in("gone"):
@@ -124,7 +131,8 @@ class Rehearsal:
         self._note(seconds, tally.online)
         heard = max((process.count for process in self._processes), key=lambda count: str(count.get("as_of", "")))
         phase = min((process.phase for process in self._processes), key=PHASES.index)
-        self._report(Progress(phase, seconds, tally, heard.get("count"), heard.get("basis")))
+        times = [process.at for process in self._processes]
+        self._report(Progress(phase, seconds, tally, heard.get("count"), heard.get("basis"), min(times), max(times)))
 
     def _note(self, seconds: float, online: int) -> None:
         """Keep the peak of all reports, and a point a second."""
@@ -135,8 +143,7 @@ class Rehearsal:
     def _tell(self, word: str, told: set[str]) -> None:
         if word not in told:
             told.add(word)
-            for process in self._processes:
-                process.tell(word)
+            self.order(word)
 
     def _all_in(self, phase: str) -> bool:
         return all(process.phase == phase for process in self._processes)

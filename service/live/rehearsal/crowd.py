@@ -36,6 +36,7 @@ class Crowd:
         self.asking = 0
         self.checking_in = 0
         self.returning = 0
+        self.wave = 0
         self.closing = False
         self.last_count: bytes = b""
         self.clock = asyncio.get_running_loop().time
@@ -64,6 +65,16 @@ class Crowd:
         """A count was pushed."""
         self.tally.counts_heard += 1
         self.last_count = payload
+
+    def listen_anew(self) -> None:
+        """Count from nobody whom a message reaches."""
+        self.wave += 1
+        self.tally.reached = 0
+
+    def under_way(self) -> None:
+        """Note the joins and leaves that are not answered yet."""
+        self.tally.asking = self.asking
+        self.tally.leaving = len(self.in_state(State.LEAVING))
 
     def later(self, seconds: float, member: Member) -> None:
         """Have the member come (back) after some seconds, unless the crowd is leaving by then."""

@@ -32,6 +32,7 @@ class Surroundings(Protocol):
     wire: Wire
     tally: Tally
     asking: int
+    wave: int
 
     def clock(self) -> float:
         """Monotonic seconds."""
@@ -64,6 +65,7 @@ class Member:
         "started_at",
         "state",
         "token",
+        "wave",
     )
 
     def __init__(self, crowd: Surroundings, candidate: Candidate) -> None:
@@ -75,6 +77,7 @@ class Member:
         self.attempts = 0
         self.ever_joined = False
         self.away = False
+        self.wave = -1
         self.started_at = self.asked_at = self.since = 0.0
 
     @property
@@ -153,6 +156,9 @@ class Member:
 
     def heard(self, payload: bytes) -> None:
         """An event came."""
+        if self.wave != self.crowd.wave:
+            self.wave = self.crowd.wave
+            self.crowd.tally.reached += 1
         self.crowd.heard(payload)
 
     def ended(self, connection: Connection, reason: str) -> None:

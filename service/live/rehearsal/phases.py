@@ -106,6 +106,14 @@ def _wander_off(crowd: Crowd, member: Member) -> None:
     crowd.later(crowd.random.uniform(0.2, 1.0) * crowd.plan.away_seconds, member)
 
 
+def drop_some(crowd: Crowd) -> None:
+    """Have the plan's share of those inside lose their connection and come back."""
+    inside = crowd.in_state(State.JOINED)
+    for member in crowd.random.sample(inside, round(len(inside) * crowd.plan.drop_share)):
+        member.drop()
+        crowd.later(crowd.random.uniform(0.2, 1.0) * crowd.plan.away_seconds, member)
+
+
 async def everybody_back(crowd: Crowd, within: float) -> None:
     """Wait until whoever wandered off is inside again."""
     await _until(lambda: crowd.closing or not (crowd.returning or crowd.asking), within=within)

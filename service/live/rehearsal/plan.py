@@ -27,7 +27,7 @@ class Plan:
     `url` is the REST base, `gateway_url` the members' socket, `wechat_api_url` the sandbox that mints codes
     (not needed when every candidate has a token). With `stay` the members stay with gentle churn until
     stopped; otherwise they leave after the plateau. Shares are of the members, churn is a share a minute;
-    who wanders off is back within `away_seconds`.
+    who wanders off is back within `away_seconds`. `drop_share` of them drop and come back at the word `drop`.
     """
 
     gateway_url: str
@@ -43,6 +43,7 @@ class Plan:
     quiet_seconds: float = 2.0
     churn_per_minute: float = 0.10
     away_seconds: float = 6.0
+    drop_share: float = 0.05
     repeat_share: float = 0.02
     check_in_share: float = 0.80
     check_in_repeat_share: float = 0.02
@@ -69,6 +70,8 @@ class Tally:
     connection; `away` those who dropped and will return: a server with grace shows a count between
     `online` and `online + away`. A stay begins with an accepted join that was not a repeat.
     `watch_seconds` runs from the acceptance, `watch_seconds_asked` from the moment of asking.
+    `asking` and `leaving` are joins and leaves under way; `reached` are members that heard a message since the
+    last word `listen`.
     """
 
     members: int = 0
@@ -77,6 +80,9 @@ class Tally:
     failed: int = 0
     online: int = 0
     away: int = 0
+    asking: int = 0
+    leaving: int = 0
+    reached: int = 0
     joined: int = 0
     stays: int = 0
     repeats: int = 0
@@ -110,13 +116,18 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a rehearsal is: its phase, its own tally, and the count that its members last heard."""
+    """Where a rehearsal is: its phase, its own tally, and the count that its members last heard.
+
+    The tally adds up what the processes said between `oldest` and `newest` (Unix seconds).
+    """
 
     phase: str
     seconds: float
     tally: Tally
     count: int | None = None
     basis: str | None = None
+    oldest: float = 0.0
+    newest: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

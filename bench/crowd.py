@@ -1,0 +1,129 @@
+"""The members of a measurement, led through a day step by step, and the bounds that their own count sets.
+
+They run in processes of their own; a thread here listens to them, so that the day itself can be written as one story.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.site import Shown
+from service.live.rehearsal import Plan, Progress, Rehearsal, Result, Tally
+
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the members counted between two moments: `fewest` are surely inside, `most` may be."""
+
+    oldest: float
+    newest: float
+    fewest: int
+    most: int
+
+    @classmethod
+    def of(cls, progress: Progress) -> "Counted":
+        """Who drops, asks or leaves just now may be counted or not."""
+        tally = progress.tally
+        doubtful = tally.away + tally.asking + tally.leaving
+        return cls(progress.oldest, progress.newest, tally.online, tally.online + doubtful)
+
+
+class Crowd:
+    """A running rehearsal whose members stay until they are told to leave."""
+
+    def __init__(self, plan: Plan, beat: Callable[[], None]) -> None:
+        self.progress: Progress | None = None
+        self.counted: list[Counted] = []
+        self.first_asked = self.all_inside = 0.0
+        self._beat = beat
+        self._stop = threading.Event()
+        self._results: list[Result] = []
+        self._failures: list[BaseException] = []
+        self._rehearsal = Rehearsal(plan, self._hear)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    @property
+    def tally(self) -> Tally:
+        """What the members counted so far."""
+        return self.progress.tally if self.progress else Tally()
+
+    def order(self, word: str) -> None:
+        """Tell everybody `drop` or `listen`."""
+        self._rehearsal.order(word)
+
+    def until(self, holds: Callable[[], bool], *, within: float, what: str) -> float:
+        """Wait for something, keeping the installation running; how long it took. RuntimeError if it does not come."""
+        begin = time.monotonic()
+        while not holds():
+            if self._failures:
+                raise self._failures[0]
+            if time.monotonic() - begin > within:
+                raise RuntimeError(f"not within {within:g} s: {what}; {self.tally}")
+            self._beat()
+            time.sleep(POLL_SECONDS)
+        return time.monotonic() - begin
+
+    def staying(self) -> bool:
+        """Whether everybody has been inside and waits for orders."""
+        return self.progress is not None and self.progress.phase == "staying"
+
+    def leave(self, within: float) -> Result:
+        """Have everybody leave; what they counted."""
+        self._stop.set()
+        self.until(lambda: not self._thread.is_alive(), within=within, what="everybody leaves")
+        if self._failures:
+            raise self._failures[0]
+        return self._results[0]
+
+    def close(self) -> None:
+        """End the members' processes, whatever has happened."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._results.append(self._rehearsal.run(self._stop))
+        except BaseException as failure:  # told to whoever waits
+            self._failures.append(failure)
+
+    def _hear(self, progress: Progress) -> None:
+        tally = progress.tally
+        if not tally.settled and not tally.asking:
+            self.first_asked = progress.newest
+        if not self.all_inside and tally.settled == tally.members:
+            self.all_inside = progress.newest
+        self.progress = progress
+        if progress.oldest:
+            self.counted.append(Counted.of(progress))
+
+
+def outside(shown: Sequence[Shown], counted: Sequence[Counted]) -> list[tuple[Shown, int, int]]:
+    """The snapshots called exact that the members' own count contradicts, each with the bounds that it leaves.
+
+    The bounds of a moment are those of everything that the members said around it: from the last words that all were
+    said before it to the first that all were said after it.
+    """
+    wrong, first = [], 0
+    for one in sorted(shown, key=lambda snapshot: snapshot.as_of):
+        while first + 1 < len(counted) and counted[first + 1].newest <= one.as_of:
+            first += 1
+        around = bracket(counted, first, one.as_of)
+        if one.exact and one.online is not None and around:
+            fewest, most = min(said.fewest for said in around), max(said.most for said in around)
+            if not fewest <= one.online <= most:
+                wrong.append((one, fewest, most))
+    return wrong
+
+
+def bracket(counted: Sequence[Counted], first: int, moment: float) -> Sequence[Counted]:
+    """What was said around `moment`, beginning with `counted[first]`; nothing if it is not enclosed."""
+    if not counted or counted[first].newest > moment:
+        return ()
+    for last in range(first, len(counted)):
+        if counted[last].oldest >= moment:
+            return counted[first : last + 1]
+    return ()
