@@ -12,6 +12,8 @@ from bench.site import Shown
 from service.live.rehearsal import Plan, Progress, Rehearsal, Result, Tally
 
 POLL_SECONDS = 0.05
+# A leave is answered at once and counted with the next flush, 0.1 s later at most; a loss has to be noticed first.
+LEAVE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +107,11 @@ def outside(shown: Sequence[Shown], counted: Sequence[Counted]) -> list[tuple[Sh
     """The snapshots called exact that the members' own count contradicts, each with the bounds that it leaves.
 
     The bounds of a moment are those of everything that the members said around it: from the last words that all were
-    said before it to the first that all were said after it.
+    said before it to the first that all were said after it. Who has left may count for LEAVE_SECONDS more.
     """
     wrong, first = [], 0
     for one in sorted(shown, key=lambda snapshot: snapshot.as_of):
-        while first + 1 < len(counted) and counted[first + 1].newest <= one.as_of:
+        while first + 1 < len(counted) and counted[first + 1].newest <= one.as_of - LEAVE_SECONDS:
             first += 1
         around = bracket(counted, first, one.as_of)
         if one.exact and one.online is not None and around:

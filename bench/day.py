@@ -38,6 +38,7 @@ class Day:
     say: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
     recoveries: list[tuple[float, float]] = field(default_factory=list)
+    disagreements: int = 0
 
     def note(self, line: str) -> None:
         """Keep a line for the page, and say it."""
@@ -61,13 +62,14 @@ class Day:
     def _recounted(self) -> str:
         with self.site.valkey() as client:
             found = audit(client, self.site.stream)
-        if found.differences and found.at_rest:
-            raise RuntimeError(f"audit: {found.differences}")
-        return "recounted at rest, no difference" if found.at_rest else "recounted while something moved"
+        if not found.at_rest:
+            return "recounted while something moved"
+        self.disagreements += len(found.differences)
+        return f"recounted at rest, difference {found.differences or 0}"
 
 
 def hold(members: int, say: Callable[[str], None]) -> tuple[list[Figure], list[str]]:
-    """The day; its figures and notes. RuntimeError when a figure is not what it must be."""
+    """The day; its figures and notes. RuntimeError when a part of it does not come about."""
     workers = max(2, -(-members // MEMBERS_PER_WORKER))
     say(f"starting an installation with {workers} gateway workers")
     with open_site(workers) as site:
@@ -114,6 +116,9 @@ def live_through(day: Day) -> tuple[list[Figure], list[str]]:
     figures = [
         alone(f"join_150k{size}", ours=seconds, unit="s", goal=Goal("≤ 60 s", ours_at_most=60.0)),
         alone(f"count_age_p99{size}", ours=age, unit="s", goal=Goal("≤ 1 s", ours_at_most=1.0)),
+        alone(
+            f"day_disagreements{size}", ours=day.disagreements, unit="figures", goal=Goal("0", ours_at_most=0), digits=0
+        ),
     ]
     return figures, day.notes
 
@@ -215,21 +220,19 @@ def everybody_leaves(day: Day) -> Result:
 
 
 def judge(day: Day, result: Result) -> None:
-    """Nothing lost, nothing left over, and no figure called exact that was not."""
-    if (result.joined, result.failed, result.online_at_end) != (day.members, 0, 0):
-        raise RuntimeError(f"members: {result}")
+    """Nothing lost, nothing left over, and no figure called exact that was not: whatever is, is a disagreement."""
+    day.disagreements += (day.members - result.joined) + result.failed + result.online_at_end
     rows = ledger(day, result.stays)
+    day.disagreements += abs(rows[0] - result.stays) + rows[1]
     day.note(f"stays: the members counted {result.stays:,}, PostgreSQL has {rows[0]:,}, {rows[1]} of them open")
     with day.site.valkey() as client:
         left = audit(client, day.site.stream).differences
+    day.disagreements += len(left)
     day.note(f"left over in Valkey: {left or 'nothing'}")
     tell_audits(day)
     tell_ages(day)
-    day.note(
-        f"join latency p50 / p99 / max: {' / '.join(str(result.join_ms[key]) for key in ('p50', 'p99', 'max'))} ms"
-    )
-    if rows != (result.stays, 0) or left:
-        raise RuntimeError("the books do not agree: " + day.notes[-5])
+    latency = " / ".join(str(result.join_ms[key]) for key in ("p50", "p99", "max"))
+    day.note(f"join latency p50 / p99 / max, every return included: {latency} ms; errors: {result.errors or 'none'}")
 
 
 def ledger(day: Day, expected: int) -> tuple[int, int]:
@@ -258,8 +261,7 @@ def tell_audits(day: Day) -> None:
     )
     for one, fewest, most in wrong[:5]:
         day.note(f"outside: {one.online} at {one.as_of:.3f}, the members say {fewest} to {most}")
-    if elsewhere:
-        raise RuntimeError("a figure called exact was not: " + day.notes[-1])
+    day.disagreements += len(elsewhere)
 
 
 def tell_ages(day: Day) -> None:

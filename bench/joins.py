@@ -12,12 +12,11 @@ from statistics import median
 
 from bench.figures import Figure, Goal, against
 from bench.servers import Running, Server, flask_socketio, install_peers, ours, peer_versions, socketio_node, start
-from bench.stage import Stage, candidates
-from service.live.rehearsal import Plan, Progress, Result, run
+from bench.stage import Stage
+from bench.storm import WARM_UP, WINDOW, storm, warm_up
+from service.live.rehearsal import Progress, Result
 
 ROUNDS = 3
-WARM_UP = 500
-WINDOW = 200
 REST_SECONDS = 2.0
 SETTLE_SECONDS = 1.0  # what is written after the acknowledgement, such as stays, belongs to the joins
 NOTE = f"""\
@@ -101,32 +100,11 @@ def measure(stage: Stage, say: Callable[[str], None]) -> tuple[list[Figure], lis
 def _round(server: Server, stage: Stage) -> Round:
     stage.clear()
     with start(server, stage) as running:
-        _crowd(running, stage, members=WARM_UP, first=1, report=lambda _: None)
+        warm_up(running, stage)
         meter = Meter(running, stage)
-        result = _crowd(running, stage, members=server.connections, first=1 + WARM_UP, report=meter)
+        members, first = server.connections, 1 + WARM_UP
+        result = storm(running, stage, members=members, first=first, rest=REST_SECONDS, report=meter)
         return meter.round(result)
-
-
-def _crowd(running: Running, stage: Stage, *, members: int, first: int, report: Callable[[Progress], None]) -> Result:
-    """Everybody joins as fast as the window allows, rests, leaves; nobody may be missing."""
-    plan = Plan(
-        gateway_url=running.url,
-        stream=stage.stream,
-        members=candidates(members, first=first),
-        curve="burst",
-        arrival_seconds=0.0,
-        plateau_seconds=0.0,
-        quiet_seconds=REST_SECONDS if members > WARM_UP else 0.1,
-        leave_seconds=1.0,
-        churn_per_minute=0.0,
-        repeat_share=0.0,
-        check_in_share=0.0,
-        window=WINDOW,
-    )
-    result = run(plan, report)
-    if result.joined != members or result.errors:
-        raise RuntimeError(f"{running.server.name}: {result.joined} of {members} joined, {result.errors}")
-    return result
 
 
 def _figures(servers: Sequence[Server], rounds: dict[str, list[Round]]) -> list[Figure]:

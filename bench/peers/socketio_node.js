@@ -7,7 +7,7 @@ const { createAdapter } = require("@socket.io/redis-adapter");
 const { Redis } = require("ioredis");
 const { Server } = require("socket.io");
 
-const { PORT, REDIS_URL, SECRET_KEY } = process.env;
+const { PORT, REDIS_URL, SECRET_KEY, BROADCAST_SECONDS } = process.env;
 const key = createHash("sha256").update("chunshui access token\0" + SECRET_KEY).digest();
 const store = new Redis(REDIS_URL);
 const httpServer = createServer();
@@ -58,5 +58,17 @@ io.on("connection", (socket) => {
     acknowledge({ ok: true });
   });
 });
+
+// The same message as our gateway pushes, by socket.io's own broadcast.
+if (BROADCAST_SECONDS) {
+  setInterval(() => {
+    for (const room of io.of("/").adapter.rooms.keys()) {
+      if (!room.startsWith("stream:")) continue;
+      const stream = Number(room.slice("stream:".length));
+      const count = io.engine.clientsCount;
+      io.to(room).emit("count", { stream, count, basis: "exact", as_of: new Date().toISOString() });
+    }
+  }, Number(BROADCAST_SECONDS) * 1000);
+}
 
 httpServer.listen(Number(PORT), "127.0.0.1");

@@ -20,6 +20,8 @@ def shown(at: float, online: int | None, *, exact: bool = True) -> Shown:
         (0.5, 15, False),  # the five may have been counted before they were said to ask
         (0.5, 9, True),
         (0.5, 16, True),
+        (1.3, 10, False),
+        (1.3, 9, True),
         (1.5, 12, False),
         (1.5, 9, True),
         (0.1, 99, False),  # before everything was said: no bound

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench import joins, servers
+from bench import joins, servers, storm
 from bench.stage import Stage, open_stage
 
 MEMBERS = 40
@@ -20,7 +20,7 @@ def stage() -> Iterator[Stage]:
 @pytest.mark.parametrize("make", [servers.ours, servers.socketio_node, servers.flask_socketio])
 def test_a_round(make: Callable[[], servers.Server], stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     servers.install_peers()
-    monkeypatch.setattr(joins, "WARM_UP", 5)
+    monkeypatch.setattr(storm, "WARM_UP", 5)
     monkeypatch.setattr(joins, "REST_SECONDS", 0.6)
     monkeypatch.setattr(joins, "SETTLE_SECONDS", 0.1)
     one = joins._round(replace(make(), connections=MEMBERS), stage)

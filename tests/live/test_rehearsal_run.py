@@ -89,7 +89,8 @@ def test_told_to_stop_everybody_leaves_properly(stage: Stage, gateway: Running) 
 
 
 def test_ordered_to_drop_a_share_drops_and_comes_back(stage: Stage, gateway: Running) -> None:
-    stream, stop, seen = stage.stream(), threading.Event(), []
+    stream, stop = stage.stream(), threading.Event()
+    seen: list[Progress] = []
 
     def order(progress: Progress) -> None:
         tally = progress.tally
