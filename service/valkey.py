@@ -19,8 +19,7 @@ import redis.retry
 from flask import current_app
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.cluster import ClusterNode
-from redis.commands import RedisClusterCommands
-from redis.commands.core import AsyncScript, Script
+from redis.commands.core import AsyncScript, DataAccessCommands, Script, ScriptCommands
 from redis.connection import parse_url
 from redis.event import EventDispatcher
 from redis.exceptions import ClusterError, NoScriptError, RedisClusterException
@@ -32,7 +31,6 @@ def connect(config: Config) -> redis.Redis:
     """A synchronous client."""
     retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
     if is_cluster(config):
-        # The same commands, except those of several keys in several slots, which nobody here uses.
         return cast(redis.Redis, Cluster(config.redis_url, retry=retry, **_patience(config)))
     return redis.Redis.from_url(config.redis_url, retry=retry, **_patience(config))
 
@@ -77,8 +75,11 @@ def cluster_errors() -> Iterator[None]:
         raise redis.ConnectionError(f"{type(error).__name__}: {error}") from error
 
 
-class Cluster(RedisClusterCommands):
-    """A cluster that is sought at the first command: redis-py's client cannot be made while Valkey is away."""
+class Cluster(DataAccessCommands, ScriptCommands):
+    """A cluster that is sought at the first command: redis-py's client cannot be made while Valkey is away.
+
+    It has the commands on keys, all of them of one slot, and scripts.
+    """
 
     def __init__(self, url: str, **options: Any) -> None:
         self._url = url

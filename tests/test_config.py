@@ -13,11 +13,19 @@ def test_reads_every_kind() -> None:
     assert config.sqlalchemy_url == "postgresql+psycopg://db/chunshui"
 
 
+@pytest.mark.parametrize("url", ["redis+cluster://a:1", "rediss+cluster://me:p%40s@a.example:1,[::1]:2/"])
+def test_accepts_a_cluster(url: str) -> None:
+    assert Config.from_env(GOOD | {"REDIS_URL": url}).redis_url == url
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("DATABASE_URL", "mysql://x"),
         ("REDIS_URL", "http://x"),
+        ("REDIS_URL", "redis+cluster://valkey"),
+        ("REDIS_URL", "redis+cluster://a:1,b"),
+        ("REDIS_URL", "redis+cluster://a:1/2"),
         ("SECRET_KEY", "short"),
         ("WEB_PORT", "eighty"),
         ("WEB_PORT", "70000"),

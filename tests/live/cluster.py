@@ -118,13 +118,18 @@ class Cluster:
 
     def master_of(self, stream: int) -> Node:
         """The node that counts `stream`, according to the first living master that says so."""
-        slot = key_slot(key(stream, "").encode())
+        slot = slot_of(stream)
         return next(node for node in self.nodes if node.answers() and node.role() == "master" and serves(node, slot))
 
     def stored(self) -> list[tuple[int, str]]:
         """(slot, key) of everything on the masters."""
         masters = [node for node in self.nodes if node.answers() and node.role() == "master"]
         return [(key_slot(name.encode()), name) for node in masters for name in node.ask("KEYS", "*")]
+
+
+def slot_of(stream: int) -> int:
+    """Where all keys of `stream` should be."""
+    return int(key_slot(key(stream, "").encode()))
 
 
 def serves(node: Node, slot: int) -> bool:

@@ -1,6 +1,7 @@
 """The whole system against a Valkey Cluster: two gateway hosts, a worker, the organisers' feed; a master is lost."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from service.live.figures import Snapshot, note, read_snapshot
 from service.live.nodes import View
 from service.live.presence import Attribution, Holding, flush
 from service.live.scripts import Timing, source
-from tests.live.cluster import MASTERS, Cluster, Node, clustered, free_ports
+from tests.live.cluster import MASTERS, Cluster, Node, clustered, free_ports, slot_of
 from tests.live.processes import ROOT, Running, running
 from tests.live.stage import Member, Stage, member, stopped, until
 from tests.waiting import eventually
@@ -129,7 +130,58 @@ def test_a_command_whose_answer_comes_too_late_is_not_sent_again(
     for increased in (lambda: client.eval(SLOW, 1, SLOWLY_INCREASED), lambda: asyncio.run(increase())):
         with pytest.raises(redis.TimeoutError):
             increased()
-        assert node.ask("GETDEL", SLOWLY_INCREASED) == "1"
+        assert node.ask("GET", SLOWLY_INCREASED) == "1"
+        assert client.delete(SLOWLY_INCREASED) == 1
+
+
+def migrate(cluster: Cluster, stream: int) -> Node:
+    """Move the stream's slot to another master; who has it then."""
+    node = cluster.master_of(stream)
+    target = next(one for one in cluster.nodes if one is not node and one.role() == "master")
+    slot, name = str(slot_of(stream)), target.ask("CLUSTER", "MYID")
+    assert node.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", name) == "OK"
+    return target
+
+
+def hand_over(cluster: Cluster, stream: int) -> Node:
+    """Let the replica take over, as before maintenance."""
+    node = cluster.master_of(stream)
+    replica = next(one for one in cluster.nodes if one.role() == "slave" and one.ask("ROLE")[2] == node.port)
+    assert replica.ask("CLUSTER", "FAILOVER") == "OK"
+    return replica
+
+
+@pytest.mark.parametrize(("move", "stream"), [(migrate, 21), (hand_over, 22)])
+def test_a_stream_that_is_moved_loses_nothing(
+    config: Config, cluster: Cluster, client: redis.Redis, move: Callable[[Cluster, int], Node], stream: int
+) -> None:
+    holding = Holding(stream)
+
+    async def join_meanwhile() -> None:
+        loop_client = valkey.connect_async(config)
+        script = loop_client.register_script(source("flush"))
+        moved: Node | None = None
+        try:
+            for number in range(1, 2000):
+                holding.join(number, HOME)
+                holding.connect()
+                with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+                    await flush(script, holding, timing=TIMING)
+                if number == 5:
+                    moved = await asyncio.to_thread(move, cluster, stream)
+                if moved and number % 5 == 0 and await asyncio.to_thread(cluster.master_of, stream) is moved:
+                    break
+            await flush(script, holding, timing=TIMING)
+        finally:
+            await loop_client.aclose()
+
+    boot = holding.boot
+    asyncio.run(join_meanwhile())
+    assert holding.boot == boot
+    seen = read_snapshot(client, stream, timing=TIMING)
+    assert (seen.online, seen.connections, seen.joined) == (len(holding),) * 3
+    assert audit(client, stream).differences == {}
+    eventually(cluster.whole)
 
 
 def test_a_cluster_that_is_not_there_is_an_error_of_redis(config: Config) -> None:
