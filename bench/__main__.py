@@ -6,11 +6,11 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import day, figures, joins
+from bench import day, density, fanout, figures, joins, recovery
 from bench.figures import Figure
 from bench.stage import open_stage
 
-ROWS = (joins.measure,)
+ROWS = (joins.measure, density.measure, fanout.measure, recovery.measure)
 
 Measured = tuple[list[Figure], list[str]]
 
