@@ -8,7 +8,7 @@ import pytest
 from bench import joins, servers, storm
 from bench.stage import Stage, open_stage
 
-MEMBERS = 40
+MEMBERS = 300
 
 
 @pytest.fixture(scope="module")
