@@ -17,6 +17,7 @@ import redis.asyncio.retry
 import redis.backoff
 import redis.retry
 from flask import current_app
+from redis._parsers import AsyncCommandsParser
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.cluster import ClusterNode
 from redis.commands.core import AsyncScript, DataAccessCommands, Script, ScriptCommands
@@ -112,8 +113,26 @@ class Cluster(DataAccessCommands, ScriptCommands):
             return self._found
 
 
+class LateCommandTable(AsyncCommandsParser):
+    """Fetches the table of commands for the first one that needs it; scripts, which say their keys, never do.
+
+    redis-py's fetches it after every failure: 40 ms of the gateway's loop, and a dead node to ask for it.
+    """
+
+    async def initialize(self, node: AsyncClusterNode | None = None) -> None:
+        """With a node: that is the one to ask. Without: ask it."""
+        if node is None:
+            await super().initialize()
+        else:
+            self.node = node
+
+
 class AsyncCluster(redis.asyncio.RedisCluster):
     """The same for an asyncio loop."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands_parser = LateCommandTable()
 
     async def execute_command(self, *arguments: Any, **options: Any) -> Any:
         """Run a command on the node that has its keys."""
