@@ -1,10 +1,12 @@
 """The application factory: configuration, extensions, rooms, errors."""
 
+import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from apiflask import APIFlask
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service import errors, valkey
@@ -17,7 +19,12 @@ from service.extensions import db, migrate, socketio
 if TYPE_CHECKING:
     from service.working import Task
 
+API = "/api/v1"
 MAX_BODY_BYTES = 64 * 1024
+SCHEMES = {
+    "member": {"type": "http", "scheme": "bearer"},
+    "organiser": {"type": "apiKey", "in": "cookie", "name": "chunshui_organiser"},
+}
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -37,6 +44,8 @@ def create_app(config: Config | None = None) -> APIFlask:
     errors.init_app(app)
     register_rooms(app)
     register_health(app)
+    app.security_schemes = SCHEMES
+    app.spec_processor(partial(declare_security, app))
     app.after_request(secure)
     app.wsgi_app = Deadline(app, app.wsgi_app)  # type: ignore[method-assign]
     return app
@@ -109,7 +118,7 @@ def register_rooms(app: APIFlask) -> None:
 
     access.init_app(app)
     for room in (org, activity, live, checkin, notify):
-        app.register_blueprint(room.bp, url_prefix="/api/v1")
+        app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)
 
@@ -131,8 +140,21 @@ def register_health(app: APIFlask) -> None:
         return {"status": "ready"}
 
 
+def declare_security(app: Flask, spec: dict[str, Any]) -> dict[str, Any]:
+    """Say in the OpenAPI document who may call what, as the views themselves declare it."""
+    for rule in app.url_map.iter_rules():
+        path = spec["paths"].get(re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", rule.rule), {})
+        doors = getattr(app.view_functions[rule.endpoint], "authentication", "public").split(" or ")
+        for method in rule.methods or ():
+            if method.lower() in path and doors != ["public"]:
+                path[method.lower()]["security"] = [{door: []} for door in doors]
+    return spec
+
+
 def secure(response: Response) -> Response:
-    """Add the headers that every answer carries."""
+    """Add the headers that every answer carries; what the API says is for its asker alone, and for now."""
+    if request.path.startswith(API):
+        response.headers.setdefault("Cache-Control", "no-store")
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     return response

@@ -282,6 +282,7 @@ def _believed(told: datetime | None, window: Window, now: datetime) -> datetime:
 
 
 def _event(occasion: Occasion, attempt: Attempt, record: Record) -> Event:
+    """What push services hear: no number and no exact time by which two of them could match their subjects."""
     return Event(
         topic="checkin.created",
         organisation_path=attempt.organisation,
@@ -289,11 +290,10 @@ def _event(occasion: Occasion, attempt: Attempt, record: Record) -> Event:
         payload={
             "activity": occasion.id,
             "sitting": record.sitting_id,
-            "check_in": record.id,
             "method": record.method,
             "rehearsal": occasion.rehearsal,
-            "happened_at": iso(record.happened_at),
-            "received_at": iso(record.received_at),
+            "happened_at": iso(record.happened_at.replace(second=0, microsecond=0)),
+            "received_at": iso(record.received_at.replace(second=0, microsecond=0)),
         },
     )
 

@@ -1,0 +1,62 @@
+"""What holds for every answer and every door."""
+
+import re
+import time
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from service import deadline
+from service.extensions import db as database
+
+
+def test_the_document_says_who_may_call_what(client: FlaskClient) -> None:
+    paths = client.get("/openapi.json").get_json()["paths"]
+    assert paths["/api/v1/activities/{activity_id}/check-ins"]["post"]["security"] == [{"member": []}]
+    assert paths["/api/v1/activities/{activity_id}"]["get"]["security"] == [{"member": []}, {"organiser": []}]
+    assert "security" not in paths["/api/v1/sessions"]["post"]
+
+
+def test_every_reference_of_the_document_resolves(client: FlaskClient) -> None:
+    answer = client.get("/openapi.json")
+    known = answer.get_json()["components"]["schemas"]
+    wanted = set(re.findall(r"#/components/schemas/(\w+)", answer.get_data(as_text=True)))
+    assert wanted
+    assert wanted <= known.keys()
+
+
+def test_nobody_keeps_what_the_api_said(client: FlaskClient) -> None:
+    answer = client.get("/api/v1/activities")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(("language", "title"), [("zh-CN", "未找到"), ("en", "Not found"), ("", "未找到")])
+def test_one_error_shape_in_two_languages(client: FlaskClient, language: str, title: str) -> None:
+    answer = client.get("/api/v1/nothing-here", headers={"Accept-Language": language})
+    assert answer.content_type.startswith("application/problem+json")
+    assert answer.get_json() == {
+        "type": "urn:chunshui:problem:not_found",
+        "title": title,
+        "status": 404,
+        "code": "not_found",
+    }
+
+
+def test_a_request_that_hangs_is_given_up(app: APIFlask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As before a frozen database: the greenlet waits in gevent's loop and nothing comes."""
+    import gevent
+
+    def hang(*_: Any) -> None:
+        gevent.sleep(30)
+
+    monkeypatch.setattr(deadline, "SECONDS", 0.05)
+    monkeypatch.setattr(database.session, "execute", hang)
+    began = time.monotonic()
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.get_json()["code"] == "database_unavailable"
+    assert answer.headers["Retry-After"] == "2"
+    assert time.monotonic() - began < 25
