@@ -145,6 +145,11 @@ class Holding:
         """Whether nothing is held here, nothing waits, and Valkey has no lease of it: the holding may be dropped."""
         return not self._attributions and self._sent is None and not self._changed() and self._unknown()
 
+    @property
+    def repeating(self) -> bool:
+        """Whether the next batch is a lost one again, which knows nothing of what happened since."""
+        return self._lost
+
     def join(self, member: int, attribution: Attribution) -> None:
         """Hold `member` once more."""
         if member in self._attributions:
@@ -289,16 +294,17 @@ async def flush(
     The answer to the last batch, None if there was nothing to send. Any failure is raised after the batch under way
     was marked as lost; the next call sends it again. One call per holding at a time.
     """
-    reply, restarts = None, 0
+    reply, restarts, repeating = None, 0, holding.repeating
     while (batch := holding.batch(limit=limit, renew=renew)) is not None:
         reply = await deliver(script, holding, batch, timing)
-        renew = False
+        renew = renew and repeating
         if reply.status == "restart":
             restarts += 1
             if restarts > RESTARTS:
                 raise Unsettled(f"stream {holding.stream}: {restarts} restarts in a row")
-        elif not batch.more:
+        elif not (batch.more or repeating):
             break
+        repeating = False
     return reply
 
 

@@ -191,6 +191,28 @@ def test_a_failure_is_raised_and_the_batch_kept() -> None:
     assert script.calls[0] == script.calls[1]
 
 
+def test_what_happened_since_a_batch_was_lost_is_sent_with_it() -> None:
+    found = holding()
+    found.join(1, HOME)
+    script = Script(redis.TimeoutError(), "repeated", "applied")
+    with pytest.raises(redis.TimeoutError):
+        asyncio.run(flush(script, found, timing=TIMING))
+    found.join(2, HOME)
+    asyncio.run(flush(script, found, timing=TIMING))
+    assert script.answers == []
+    assert found.batch() is None
+
+
+def test_a_repeat_renews_nothing_so_the_renewal_follows() -> None:
+    found = holding()
+    found.join(1, HOME)
+    script = Script(redis.TimeoutError(), "repeated", "applied")
+    with pytest.raises(redis.TimeoutError):
+        asyncio.run(flush(script, found, timing=TIMING))
+    asyncio.run(flush(script, found, timing=TIMING, renew=True))
+    assert script.answers == []
+
+
 def test_everything_that_waited_is_sent() -> None:
     found = holding()
     for member in range(5):
