@@ -34,10 +34,13 @@ bench: test-setup ## measure against the peers; writes docs/benchmarks.*
 bench-150k: test-setup ## the founding day whole with 150,000 members, faults included; writes docs/benchmarks.*
 	@cd $(HERE) && $(BIN)/python -m bench day
 
+soak: test-setup ## 20,000 members come and go for ten minutes; writes docs/benchmarks.*
+	@cd $(HERE) && $(BIN)/python -m bench soak
+
 lock: ## renew the lock files (needs uv)
 	@cd $(HERE) && $(HERE)deploy/lock.sh
 
 clean: ## forget everything that was made here, data included
 	@rm -rf $(HERE).venv $(HERE).chunshui $(HERE)web/node_modules $(HERE)bench/peers/node_modules $(HERE)service/static
 
-.PHONY: help setup demo test-setup test lint bench bench-150k lock clean
+.PHONY: help setup demo test-setup test lint bench bench-150k soak lock clean

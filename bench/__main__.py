@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import day, density, fanout, figures, joins, recovery
+from bench import day, density, fanout, figures, joins, recovery, soak
 from bench.figures import Figure
 from bench.stage import open_stage
 
@@ -37,9 +37,15 @@ def whole_day(members: int) -> Measured:
     return day.hold(members, say)
 
 
+def long_soak(members: int) -> Measured:
+    """Ten minutes of coming and going."""
+    return soak.hold(members, say)
+
+
 COMMANDS: dict[str, tuple[Callable[[int], Measured], str, int]] = {
     "rows": (rows, "make bench", 0),
     "day": (whole_day, "make bench-150k", day.FULL_SIZE),
+    "soak": (long_soak, "make soak", soak.FULL_SIZE),
 }
 
 

@@ -20,8 +20,9 @@ SETTLE_SECONDS = 2.0  # stays are written after the acknowledgement
 PING_SECONDS = 25.0  # the window of rest is one interval: exactly one ping and one pong for everybody
 NOTE = f"""\
 Density: {ROUNDS} rounds, medians; one gateway worker with {CONNECTIONS:,} connections. A join is everything from
-the TCP connection on, a leave everything to the end of the connection, either with the stays that are written
-up to {SETTLE_SECONDS:g} s later. At rest means one whole ping interval of {PING_SECONDS:g} s: one ping and one pong for
+the TCP connection on; a leave is what our own pages send, the event without an acknowledgement, the namespace's
+disconnect and a close frame, up to the end of the connection; either with the stays that are written up to
+{SETTLE_SECONDS:g} s later. At rest means one whole ping interval of {PING_SECONDS:g} s: one ping and one pong for
 everybody, a lease renewal, a heartbeat and a turn of the wheel all the time, no message."""
 
 
@@ -96,7 +97,15 @@ def _round(stage: Stage, members: int) -> Round:
         warm_up(running, stage)
         meter = Meter(running)
         rest = (PING_SECONDS + SETTLE_SECONDS + 1.0) / 2  # members rest twice
-        storm(running, stage, members=members, first=1 + WARM_UP, rest=rest, report=meter)
+        storm(
+            running,
+            stage,
+            members=members,
+            first=1 + WARM_UP,
+            rest=rest,
+            report=meter,
+            leave_acknowledged=False,
+        )
         return meter.round(members)
 
 

@@ -11,7 +11,14 @@ WINDOW = 200
 
 
 def storm(
-    running: Running, stage: Stage, *, members: int, rest: float, report: Callable[[Progress], None], first: int = 1
+    running: Running,
+    stage: Stage,
+    *,
+    members: int,
+    rest: float,
+    report: Callable[[Progress], None],
+    first: int = 1,
+    leave_acknowledged: bool = True,
 ) -> Result:
     """Lead `members` through it, with `rest` seconds before and after the plateau; nobody may be missing."""
     plan = Plan(
@@ -23,6 +30,7 @@ def storm(
         plateau_seconds=0.0,
         quiet_seconds=rest,
         leave_seconds=1.0,
+        leave_acknowledged=leave_acknowledged,
         churn_per_minute=0.0,
         repeat_share=0.0,
         check_in_share=0.0,

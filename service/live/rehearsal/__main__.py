@@ -2,7 +2,8 @@
 
 Standard input: first the plan (JSON, `index` beside it), then the words `plateau` and `leave`; its end means
 `leave`. At the word `drop` the plan's share drops and comes back, at `listen` the members that a message reaches are
-counted anew. Standard output: JSON lines, each {"at", "phase", "count", "tally"}; the last one has the phase `gone`.
+counted anew, between `calm` and `stir` nobody wanders off. Standard output: JSON lines, each
+{"at", "phase", "count", "tally"}; the last one has the phase `gone`.
 """
 
 import asyncio
@@ -42,6 +43,7 @@ class Generator:
         self.told = {"plateau": asyncio.Event(), "leave": asyncio.Event()}
         self.orders: dict[str, Callable[[], None]] = {word: event.set for word, event in self.told.items()}
         self.orders |= {"drop": lambda: drop_some(self.crowd), "listen": self.crowd.listen_anew}
+        self.orders |= {"calm": lambda: self.crowd.hush(True), "stir": lambda: self.crowd.hush(False)}
 
     async def run(self) -> None:
         """Every phase, then the last report. Leaving cuts short whatever goes on."""

@@ -103,7 +103,7 @@ class Rehearsal:
                 process.close()
 
     def order(self, word: str) -> None:
-        """Say `drop` or `listen` to every process."""
+        """Say `drop`, `listen`, `calm` or `stir` to every process."""
         for process in self._processes:
             process.tell(word)
 

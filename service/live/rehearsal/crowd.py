@@ -38,6 +38,7 @@ class Crowd:
         self.returning = 0
         self.wave = 0
         self.closing = False
+        self.calm = False
         self.last_count: bytes = b""
         self.clock = asyncio.get_running_loop().time
         self._loop = asyncio.get_running_loop()
@@ -70,6 +71,10 @@ class Crowd:
         """Count from nobody whom a message reaches."""
         self.wave += 1
         self.tally.reached = 0
+
+    def hush(self, calm: bool) -> None:
+        """Have nobody wander off for a while, or again."""
+        self.calm = calm
 
     def under_way(self) -> None:
         """Note the joins and leaves that are not answered yet."""

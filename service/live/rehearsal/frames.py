@@ -63,6 +63,7 @@ class Wire:
     join: bytes
     repeat: bytes
     leave: bytes
+    departure: bytes
     pong: bytes
     goodbye: bytes
 
@@ -85,7 +86,7 @@ def prepare(*, host: str, stream: int, random: bytes) -> Wire:
         f"Sec-WebSocket-Key: {nonce.decode()}\r\n\r\n"
     ).encode()
 
-    def event(name: str, number: int) -> bytes:
+    def event(name: str, number: int | str = "") -> bytes:
         packet = f'42{number}["{name}",{{"stream":{stream}}}]'
         return masked(TEXT, packet.encode(), key)
 
@@ -96,6 +97,7 @@ def prepare(*, host: str, stream: int, random: bytes) -> Wire:
         join=event("join", JOIN),
         repeat=event("join", REPEAT),
         leave=event("leave", LEAVE),
+        departure=event("leave"),
         pong=masked(TEXT, b"3", key),
         goodbye=masked(TEXT, b"41", key) + masked(CLOSE, struct.pack("!H", 1000), key),
     )

@@ -115,6 +115,13 @@ class Member:
         self.crowd.tally.left += 1
         self._write(self.crowd.wire.leave)
 
+    def depart(self) -> None:
+        """Leave the stream and hang up at once, as a page that is closed."""
+        self._end_stay()
+        self.crowd.tally.left += 1
+        self._write(self.crowd.wire.departure)
+        self.hang_up()
+
     def drop(self) -> None:
         """Lose the connection without a word."""
         self._end_stay()

@@ -90,7 +90,7 @@ async def churn(crowd: Crowd, until: asyncio.Event) -> None:
     """Have a few members at a time drop and return, or leave and return."""
     pause, owed = 0.25, 0.0
     while not until.is_set() and not crowd.closing:
-        inside = crowd.in_state(State.JOINED)
+        inside = [] if crowd.calm else crowd.in_state(State.JOINED)
         owed += len(inside) * crowd.plan.churn_per_minute * pause / 60
         for member in crowd.random.sample(inside, min(int(owed), len(inside))):
             _wander_off(crowd, member)
@@ -182,7 +182,7 @@ async def leave_all(crowd: Crowd, seconds: float) -> None:
         due = arrived("ramp", members=len(inside), seconds=seconds, at=crowd.clock() - begin)
         for member in inside[gone:due]:
             if member.state is State.JOINED:
-                member.leave()
+                member.leave() if crowd.plan.leave_acknowledged else member.depart()
         gone = due
         await asyncio.sleep(TICK)
     await _until(lambda: not crowd.in_state(State.LEAVING), within=10.0)

@@ -27,7 +27,8 @@ class Plan:
     `url` is the REST base, `gateway_url` the members' socket, `wechat_api_url` the sandbox that mints codes
     (not needed when every candidate has a token). With `stay` the members stay with gentle churn until
     stopped; otherwise they leave after the plateau. Shares are of the members, churn is a share a minute;
-    who wanders off is back within `away_seconds`. `drop_share` of them drop and come back at the word `drop`.
+    who wanders off is back within `away_seconds`. At the end they wait for the acknowledgement of their leave, or, as
+    a page that is closed, do not. `drop_share` of them drop and come back at the word `drop`.
     """
 
     gateway_url: str
@@ -40,6 +41,7 @@ class Plan:
     arrival_seconds: float = 60.0
     plateau_seconds: float = 30.0
     leave_seconds: float = 5.0
+    leave_acknowledged: bool = True
     quiet_seconds: float = 2.0
     churn_per_minute: float = 0.10
     away_seconds: float = 6.0
