@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import gevent
 from flask import Flask
 
-from service.errors import ServiceError, respond
+from service.errors import PASSED, ServiceError, respond
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -30,6 +30,7 @@ class Deadline:
         if environ["PATH_INFO"].startswith(SOCKETS):
             return self._wrapped(environ, start_response)
         limit = gevent.Timeout(SECONDS)
+        environ[PASSED] = lambda: not limit.pending
         try:
             with limit:
                 return self._wrapped(environ, start_response)

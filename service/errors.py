@@ -1,5 +1,6 @@
 """Errors: one class, one table of stable codes, one shape (RFC 9457) on REST and sockets alike."""
 
+from collections.abc import Callable
 from typing import Any
 
 from apiflask import APIFlask
@@ -64,6 +65,10 @@ HTTP_CODES = {
 }  # fmt: skip
 
 
+# Where `service.deadline` leaves its answer in a request's environment.
+PASSED = "chunshui.deadline_passed"
+
+
 class ServiceError(Exception):
     """A refusal with a stable `code` of `ERRORS`; `details` become members of the problem document."""
 
@@ -80,6 +85,12 @@ def problem(error: ServiceError, language: str) -> dict[str, Any]:
     title = english if language == "en" else chinese
     kind = f"urn:chunshui:problem:{error.code}"
     return {"type": kind, "title": title, "status": status, "code": error.code, **error.details}
+
+
+def deadline_passed() -> bool:
+    """Whether this request's time is over; the driver's own clean-up may then hide that behind another error."""
+    passed: Callable[[], bool] = request.environ.get(PASSED, bool)
+    return passed()
 
 
 def language_of_request() -> str:
@@ -132,7 +143,7 @@ def init_app(app: APIFlask) -> None:
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
+        if isinstance(error, DBAPIError) and (error.connection_invalidated or deadline_passed()):
             return database_gone(error)
         app.logger.exception("unexpected error")
         return respond(ServiceError("internal"))

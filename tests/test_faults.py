@@ -7,9 +7,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import psycopg
 import pytest
@@ -161,6 +164,50 @@ def test_an_emptied_valkey(stage: Stage) -> None:
     assert {figures["reason"] for figures in seen} - {None} <= {"valkey", "rebuilding", "lease"}
     assert stage.history.figures["joined"] == MEMBERS
     assert stage.history.figures["peak"] == MEMBERS
+    result = stage.crowd.end()
+    eventually(lambda: stage.stays()[2] == 0, within=20)
+    rows, distinct, _ = stage.stays()
+    assert rows == distinct == result.stays == MEMBERS
+
+
+@contextmanager
+def frozen(installation: Installation) -> Iterator[None]:
+    """Every process of PostgreSQL stands still: it neither answers nor refuses."""
+    master = installation.postgres.process
+    assert master is not None
+    below = Path(f"/proc/{master.pid}/task/{master.pid}/children").read_text().split()
+    pids = [master.pid, *map(int, below)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def answer(url: str) -> tuple[int, dict[str, str], float]:
+    """Status, headers and duration of a GET."""
+    began = time.monotonic()
+    try:
+        with urlopen(url, timeout=30) as response:
+            return response.status, dict(response.headers), time.monotonic() - began
+    except HTTPError as error:
+        with error:
+            return error.code, dict(error.headers), time.monotonic() - began
+
+
+@pytest.mark.timeout(180)
+def test_a_frozen_postgresql(stage: Stage) -> None:
+    eventually(lambda: stage.right and stage.stays()[2] == MEMBERS, within=60)
+    with frozen(stage.installation):
+        struck = time.monotonic()
+        status, headers, seconds = answer(f"{local_url(stage.installation)}/readyz")
+        assert (status, "Retry-After" in headers) == (503, True)
+        assert seconds < 5 + LADEN_SECONDS
+        eventually(lambda: len(stage.history.since(struck)) >= 2 and stage.right, within=20)
+        stage.crowd.stop.set()
+        eventually(lambda: stage.history.figures["online"] == 0, within=30)
     result = stage.crowd.end()
     eventually(lambda: stage.stays()[2] == 0, within=20)
     rows, distinct, _ = stage.stays()
