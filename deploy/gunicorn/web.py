@@ -36,6 +36,9 @@ def post_fork(server: object, worker: object) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """A worker that is told to end lets the walls go at once: they come back to the next one by themselves."""
+    # A wall that hangs up while its socket is being closed is no error; engineio's writer lets it escape.
+    hub = gevent.get_hub()
+    hub.NOT_ERROR = (*hub.NOT_ERROR, ConnectionError)
     door = worker.wsgi.extensions["organisers_door"]
     end = signal.getsignal(signal.SIGTERM)
 
