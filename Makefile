@@ -37,10 +37,13 @@ bench-150k: test-setup ## the founding day whole with 150,000 members, faults in
 soak: test-setup ## 20,000 members come and go for ten minutes; writes docs/benchmarks.*
 	@cd $(HERE) && $(BIN)/python -m bench soak
 
+bench-1m: test-setup ## a million members at once, or as many as the machine holds; writes docs/benchmarks.*
+	@cd $(HERE) && $(BIN)/python -m bench million
+
 lock: ## renew the lock files (needs uv)
 	@cd $(HERE) && $(HERE)deploy/lock.sh
 
 clean: ## forget everything that was made here, data included
 	@rm -rf $(HERE).venv $(HERE).chunshui $(HERE)web/node_modules $(HERE)bench/peers/node_modules $(HERE)service/static
 
-.PHONY: help setup demo test-setup test lint bench bench-150k soak lock clean
+.PHONY: help setup demo test-setup test lint bench bench-150k bench-1m soak lock clean

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import day, density, fanout, figures, joins, recovery, soak
+from bench import day, density, fanout, figures, joins, million, recovery, soak
 from bench.figures import Figure
 from bench.stage import open_stage
 
@@ -42,10 +42,16 @@ def long_soak(members: int) -> Measured:
     return soak.hold(members, say)
 
 
+def hold_many(members: int) -> Measured:
+    """As many members as possible."""
+    return million.hold(members, say)
+
+
 COMMANDS: dict[str, tuple[Callable[[int], Measured], str, int]] = {
     "rows": (rows, "make bench", 0),
     "day": (whole_day, "make bench-150k", day.FULL_SIZE),
     "soak": (long_soak, "make soak", soak.FULL_SIZE),
+    "million": (hold_many, "make bench-1m", million.FULL_SIZE),
 }
 
 

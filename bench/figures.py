@@ -20,6 +20,7 @@ class Goal:
     at_least: float | None = None
     at_most: float | None = None
     ours_at_most: float | None = None
+    ours_at_least: float | None = None
 
     def met(self, ours: float, ratio: float | None) -> bool:
         """Whether every bound holds."""
@@ -27,6 +28,7 @@ class Goal:
             (self.at_least is None or (ratio is not None and ratio >= self.at_least))
             and (self.at_most is None or (ratio is not None and ratio <= self.at_most))
             and (self.ours_at_most is None or ours <= self.ours_at_most)
+            and (self.ours_at_least is None or ours >= self.ours_at_least)
         )
 
 

@@ -32,7 +32,7 @@ def hold(members: int, say: Callable[[str], None], seconds: float = SECONDS) -> 
         crowd = Crowd(planned(site, members), site.keep_running)
         try:
             crowd.until(crowd.staying, within=60.0 + members / 500, what="everybody joins")
-            samples, differences = watch(site, crowd, members=members, seconds=seconds, say=say)
+            samples, audits = watch(site, crowd, members=members, seconds=seconds, say=say)
             result = crowd.leave(within=60.0)
         finally:
             crowd.close()
@@ -41,13 +41,14 @@ def hold(members: int, say: Callable[[str], None], seconds: float = SECONDS) -> 
     notes = [
         f"- {members:,} members for {seconds:g} s, {CHURN_PER_MINUTE:.0%} of them a minute drop or leave and come back:"
         f" {result.stays:,} stays, {result.dropped:,} connections lost, errors: {result.errors or 'none'}.",
-        f"- {AUDITS} recounts at rest: {differences} differences.",
+        f"- {len(audits)} recounts at rest; differences: {[audit for audit in audits if audit] or 'none'}.",
         f"- {exact:,} of {len(site.witness.shown):,} snapshots called exact, {len(wrong)} of them outside the"
         " members' own count.",
         *(f"- {one.online} at {one.as_of:.3f}, the members say {least} to {most}" for one, least, most in wrong[:5]),
         "- Memory (USS, MiB) at the end of the warm-up and at the end: " + described(samples) + ".",
     ]
     total = growth([sum(sample.values()) for sample in samples])
+    differences = sum(map(len, audits))
     figures = [
         alone("soak_memory_growth", ours=total, unit="%", goal=Goal("≤ 2 %", ours_at_most=2.0)),
         alone("soak_audit_difference", ours=differences, unit="figures", goal=Goal("0", ours_at_most=0), digits=0),
@@ -73,18 +74,18 @@ def planned(site: Site, members: int) -> Plan:
 
 def watch(
     site: Site, crowd: Crowd, *, members: int, seconds: float, say: Callable[[str], None]
-) -> tuple[list[Memory], int]:
+) -> tuple[list[Memory], list[dict[str, int]]]:
     """Memory now and then, and now and then a moment of rest for a recount; both kinds evenly spread."""
     samples: list[Memory] = []
-    differences = 0
+    audits: list[dict[str, int]] = []
     for number in range(1, SAMPLES + 1):
         until = time.monotonic() + seconds / SAMPLES
         crowd.until(partial(passed, until), within=seconds, what="time")
         samples.append(memory(site))
         if number % (SAMPLES // AUDITS) == 0:
-            differences += recount(site, crowd, members)
-            say(f"{number * seconds / SAMPLES:.0f} s: {samples[-1]}, {differences} differences so far")
-    return samples, differences
+            audits.append(recount(site, crowd, members))
+            say(f"{number * seconds / SAMPLES:.0f} s: {samples[-1]}, differences {audits[-1] or 'none'}")
+    return samples, audits
 
 
 def passed(moment: float) -> bool:
@@ -92,14 +93,16 @@ def passed(moment: float) -> bool:
     return time.monotonic() >= moment
 
 
-def recount(site: Site, crowd: Crowd, members: int) -> int:
-    """A moment of rest; how many counters differ from what is really held."""
+def recount(site: Site, crowd: Crowd, members: int) -> dict[str, int]:
+    """A moment of rest; the counters that differ from what is really held."""
     crowd.order("calm")
     crowd.until(lambda: crowd.tally.online == members and right(site, members), within=30.0, what="rest")
     with site.valkey() as client:
         found = audit(client, site.stream)
+        while not found.at_rest:
+            found = audit(client, site.stream)
     crowd.order("stir")
-    return len(found.differences)
+    return found.differences
 
 
 def memory(site: Site) -> Memory:

@@ -16,6 +16,7 @@ from service.live.rehearsal.plan import Plan, Progress, Result, Tally, percentil
 
 # A process may hold 20,000 descriptors at most; members who return leave theirs behind for a moment.
 MEMBERS_PER_PROCESS = 14_000
+PAUSE_SECONDS = 0.005
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -125,6 +126,10 @@ class Rehearsal:
             self._said.get(timeout=0.5)
         except queue.Empty:
             return
+        # Adding up costs time for each process, and each of them may have spoken: once for all of them.
+        time.sleep(PAUSE_SECONDS * len(self._processes))
+        while not self._said.empty():
+            self._said.get()
         if any(process.phase == "failed" for process in self._processes):
             raise GeneratorError("a generator process has ended early; its messages are above")
         tally, seconds = self._tally(), round(time.monotonic() - self._begin, 2)
