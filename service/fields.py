@@ -8,12 +8,24 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from apiflask.schema_adapters.marshmallow import parser
+from flask import Request
+from marshmallow import Schema, ValidationError, fields, validate
 
 from service.clock import iso
+from service.errors import ServiceError
 
 MAX_ID = 2**63 - 1
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@parser.location_loader("json")
+def read_json(request: Request, schema: Schema) -> Any:
+    """The body of `request`. Nested too deep or with a number too long for Python it is malformed, no fault of ours."""
+    try:
+        return parser.load_json(request, schema)
+    except (RecursionError, ValueError):
+        raise ServiceError("bad_request") from None
 
 
 def printable(text: str) -> None:

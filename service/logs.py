@@ -1,6 +1,7 @@
 """Structured logs: one JSON object a line on standard error; no bodies, tokens, codes or addresses of people."""
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -43,8 +44,23 @@ def configure(level: str, process: str) -> None:
     root.setLevel(level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    adopt_gunicorn()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def adopt_gunicorn() -> None:
+    """Let a worker's gunicorn log as we do, and without the addresses of those whose requests it cannot read."""
+    log = logging.getLogger("gunicorn.error")
+    log.handlers.clear()
+    log.propagate = True
+    log.addFilter(without_address)
+
+
+def without_address(record: logging.LogRecord) -> bool:
+    """Take the client's address out of gunicorn's message; the record is kept."""
+    record.msg = re.sub(r" from ip=\S+:", ":", str(record.msg), count=1)
+    return True

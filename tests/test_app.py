@@ -1,5 +1,6 @@
 """What holds for every answer and every door."""
 
+import logging
 import re
 import time
 from typing import Any
@@ -10,6 +11,7 @@ from flask.testing import FlaskClient
 
 from service import deadline
 from service.extensions import db as database
+from service.logs import without_address
 
 
 def test_the_document_says_who_may_call_what(client: FlaskClient) -> None:
@@ -43,6 +45,20 @@ def test_one_error_shape_in_two_languages(client: FlaskClient, language: str, ti
         "status": 404,
         "code": "not_found",
     }
+
+
+@pytest.mark.parametrize("body", ["[" * 30_000 + "]" * 30_000, '{"a":' * 10_000, '{"code":' + "9" * 5_000 + "}"])
+@pytest.mark.parametrize("path", ["sessions", "sessions/refresh", "organisers/sessions"])
+def test_json_that_python_cannot_bear_is_malformed(client: FlaskClient, path: str, body: str) -> None:
+    answer = client.post(f"/api/v1/{path}", data=body, content_type="application/json")
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "bad_request")
+
+
+def test_gunicorn_logs_no_address() -> None:
+    text = "Invalid request from ip=2001:db8::7: Invalid HTTP method: 'get'"
+    record = logging.LogRecord("gunicorn.error", logging.WARNING, "", 0, text, (), None)
+    assert without_address(record)
+    assert record.getMessage() == "Invalid request: Invalid HTTP method: 'get'"
 
 
 def test_a_request_that_hangs_is_given_up(app: APIFlask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,10 +81,18 @@ def refuse_other_sites() -> None:
     ours = {request.host, urlsplit(config.web_url).netloc} - {""}
     if site is not None and site != "same-origin":
         raise ServiceError("forbidden")
-    if site is None and origin is not None and urlsplit(origin).netloc not in ours:
+    if site is None and origin is not None and host_of(origin) not in ours:
         raise ServiceError("forbidden")
     if request.mimetype not in ("", "application/json"):
         raise ServiceError("unsupported_media_type")
+
+
+def host_of(origin: str) -> str:
+    """The host and port that an Origin header names; "" if none, or if it cannot be read."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def member_or_organiser(view: View) -> View:

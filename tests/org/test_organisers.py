@@ -105,6 +105,8 @@ def test_forged_cookies(client: Any, cookie: str) -> None:
         ({"Sec-Fetch-Site": "none"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://[::1"}, 403),
+        ({"Origin": "http://[x]y"}, 403),
     ],
 )
 def test_other_sites_are_refused(client: Any, headers: dict[str, str], status: int) -> None:
