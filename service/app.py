@@ -40,7 +40,8 @@ def create_app(config: Config | None = None) -> APIFlask:
     configure(app, config)
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
-    socketio.init_app(app, async_mode="gevent", transports=["websocket"], cors_allowed_origins=None)
+    options = {"async_mode": "gevent", "transports": ["websocket"], "namespaces": ["/organisers"]}
+    socketio.init_app(app, cors_allowed_origins=None, **options)
     errors.init_app(app)
     register_rooms(app)
     register_health(app)

@@ -10,6 +10,7 @@ from typing import Any
 
 from apiflask.schema_adapters.marshmallow import parser
 from flask import Request
+from gunicorn.http.errors import ParseException
 from marshmallow import Schema, ValidationError, fields, validate
 
 from service.clock import iso
@@ -21,10 +22,10 @@ EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo
 
 @parser.location_loader("json")
 def read_json(request: Request, schema: Schema) -> Any:
-    """The body of `request`. Nested too deep or with a number too long for Python it is malformed, no fault of ours."""
+    """The body of `request`. Nested too deep, with too long a number or broken off it is malformed."""
     try:
         return parser.load_json(request, schema)
-    except (RecursionError, ValueError):
+    except (RecursionError, ValueError, OSError, ParseException):
         raise ServiceError("bad_request") from None
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from apiflask import APIFlask
+from flask import Request
 from flask.testing import FlaskClient
+from gunicorn.http.errors import InvalidChunkSize
 
 from service import deadline
 from service.extensions import db as database
@@ -51,6 +53,18 @@ def test_one_error_shape_in_two_languages(client: FlaskClient, language: str, ti
 @pytest.mark.parametrize("path", ["sessions", "sessions/refresh", "organisers/sessions"])
 def test_json_that_python_cannot_bear_is_malformed(client: FlaskClient, path: str, body: str) -> None:
     answer = client.post(f"/api/v1/{path}", data=body, content_type="application/json")
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("error", [InvalidChunkSize(b"zz"), OSError("gone")])
+def test_a_body_that_breaks_off_is_malformed(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*_: Any, **__: Any) -> bytes:
+        raise error
+
+    monkeypatch.setattr(Request, "get_data", broken)
+    answer = client.post("/api/v1/sessions", json={})
     assert (answer.status_code, answer.get_json()["code"]) == (400, "bad_request")
 
 

@@ -296,3 +296,43 @@ def test_abolished_divisions_are_not_offered(connect: Connect, app: APIFlask, db
     app.extensions["organisers_door"].feed.tick(0.0)
     [told] = heard(socket)
     assert "5499" not in {place["code"] for place in told["places"]}
+
+
+def test_what_is_no_packet_ends_the_connection_and_raises_nothing(
+    app: APIFlask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, cut = socketio.server.eio, []
+
+    class Client:
+        def close(self, **_: Any) -> None:
+            cut.append(self)
+
+    watch = '2/organisers,1["watch",'
+    wrong: list[str | bytes] = [
+        "",
+        "9",
+        "4/organisers,{}",
+        "2/organisers,1",
+        '2["join",{}]',
+        "2/organisers,[]",
+        "2/organisers,[[]]",
+    ]
+    wrong += ["2/organisers,{}", "3/organisers,9[]", '51-/organisers,["watch",{"_placeholder":true,"num":0}]', b"\0"]
+    wrong += [watch + "[" * 20_000 + "]" * 20_000 + "]", watch + "9" * 5_000 + "]", watch + "9" * 200 + "]"]
+    wrong += ['2/organisers,1["*"]', '2/organisers,1["connect"]', '2/organisers,["disconnect"]']
+    for message in wrong:
+        monkeypatch.setitem(engine.sockets, "x", Client())
+        engine.handlers["message"]("x", message)
+        assert len(cut) == 1, message
+        cut.clear()
+
+
+def test_only_the_organisers_namespace_is_open(app: APIFlask) -> None:
+    assert not socketio.test_client(app, namespace="/").is_connected("/")
+
+
+def test_more_arguments_than_asked_for_do_no_harm(connect: Connect) -> None:
+    _, cookie = make_organiser()
+    socket = connect(cookie)
+    assert ask(socket, "watch", {"stream": 10**9}, 1, 2)["error"]["code"] == "stream_unknown"
+    assert ask(socket, "unwatch", {"stream": 10**9}, 1, 2) == {"ok": True}
