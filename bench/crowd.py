@@ -45,6 +45,7 @@ class Crowd:
         self._results: list[Result] = []
         self._failures: list[BaseException] = []
         self._rehearsal = Rehearsal(plan, self._hear)
+        self.first_asked = time.time()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -64,10 +65,18 @@ class Crowd:
             if self._failures:
                 raise self._failures[0]
             if time.monotonic() - begin > within:
-                raise RuntimeError(f"not within {within:g} s: {what}; {self.tally}")
+                raise RuntimeError(f"not within {within:g} s: {what}; {self._where()}")
             self._beat()
             time.sleep(POLL_SECONDS)
         return time.monotonic() - begin
+
+    def _where(self) -> str:
+        """How far everybody is, in a line."""
+        tally = self.tally
+        return (
+            f"{tally.settled} of {tally.members} have been inside, {tally.online} are, {tally.away} away,"
+            f" {tally.asking} asking, {tally.failed} gave up, errors {dict(tally.errors) or 'none'}"
+        )
 
     def staying(self) -> bool:
         """Whether everybody has been inside and waits for orders."""

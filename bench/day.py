@@ -72,7 +72,7 @@ def hold(members: int, say: Callable[[str], None]) -> tuple[list[Figure], list[s
     """The day; its figures and notes. RuntimeError when a part of it does not come about."""
     workers = max(2, -(-members // MEMBERS_PER_WORKER))
     say(f"starting an installation with {workers} gateway workers")
-    with open_site(workers) as site:
+    with open_site(workers, COUNT_SECONDS=f"{count_seconds(members):g}") as site:
         plan = planned(site, members)
         crowd = Crowd(plan, site.keep_running)
         try:
@@ -80,6 +80,11 @@ def hold(members: int, say: Callable[[str], None]) -> tuple[list[Figure], list[s
             return live_through(day)
         finally:
             crowd.close()
+
+
+def count_seconds(members: int) -> float:
+    """How often everybody is sent the count: rarely enough that this is no more than 5,000 messages a second."""
+    return max(10.0, members / 5_000)
 
 
 def planned(site: Site, members: int) -> Plan:
@@ -96,7 +101,7 @@ def planned(site: Site, members: int) -> Plan:
         churn_per_minute=0.0,
         repeat_share=0.02,
         check_in_share=0.0,
-        window=200,
+        window=100,
         stay=True,
     )
 
@@ -151,7 +156,7 @@ def everybody_hears(day: Day) -> None:
     """One message reaches everybody."""
     day.crowd.order("listen")
     patience = 30.0 + day.site.config.count_seconds
-    day.crowd.until(lambda: day.crowd.tally.reached == 0, within=patience, what="listening anew")
+    day.crowd.until(lambda: day.crowd.tally.reached < day.members, within=patience, what="listening anew")
     seconds = day.crowd.until(
         lambda: day.crowd.tally.reached >= day.members, within=patience, what="everybody hears the count"
     )

@@ -16,7 +16,7 @@ from service.live.rehearsal import Progress
 ROUNDS = 3
 EVERY_SECONDS = 1
 SETTLE_SECONDS = 2.0
-WINDOW_SECONDS = 10.0
+WINDOW_SECONDS = 5.0
 NOTE = f"""\
 Fan-out: {ROUNDS} interleaved rounds, medians; the same message about every {EVERY_SECONDS} s to 8,000 members in one
 room for {WINDOW_SECONDS:g} s; all CPU of the server in that time ÷ messages that arrived, so that pings, leases and

@@ -55,8 +55,8 @@ def test_a_message_costs_what_was_used_over_what_arrived() -> None:
     meter(said("arriving", 1.0))
     meter(said("plateau", 2.9, counts_heard=50))
     meter(said("plateau", 3.1, counts_heard=100))
-    meter(said("plateau", 9.0, counts_heard=600))
-    meter(said("plateau", 13.2, counts_heard=1100))
+    meter(said("plateau", 7.0, counts_heard=600))
+    meter(said("plateau", 8.2, counts_heard=1100))
     one = meter.round()
     assert (one.arrived, one.microseconds) == (1000, 2000.0)
 

@@ -16,7 +16,7 @@ from service.live.rehearsal.plan import Plan, Progress, Result, Tally, percentil
 
 # A process may hold 20,000 descriptors at most; members who return leave theirs behind for a moment.
 MEMBERS_PER_PROCESS = 14_000
-PAUSE_SECONDS = 0.005
+PAUSE_SECONDS = 0.01
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -77,9 +77,10 @@ class Crowd:
         self.calm = calm
 
     def under_way(self) -> None:
-        """Note the joins and leaves that are not answered yet."""
+        """Note the joins and leaves that are not answered yet, and whoever has left to join again."""
         self.tally.asking = self.asking
-        self.tally.leaving = len(self.in_state(State.LEAVING))
+        leaving = {State.LEAVING} if self.closing else {State.LEAVING, State.LEFT}
+        self.tally.leaving = sum(member.state in leaving for member in self.members)
 
     def later(self, seconds: float, member: Member) -> None:
         """Have the member come (back) after some seconds, unless the crowd is leaving by then."""

@@ -196,7 +196,7 @@ class Member:
         self.state, self.since, self.attempts = State.JOINED, self.crowd.clock(), 0
         tally.online += 1
         tally.stays += 1
-        tally.latency_ms[round((self.since - self.started_at) * 1000)] += 1
+        tally.latency_ms[_rounded((self.since - self.started_at) * 1000)] += 1
         self._no_longer_away()
         if not self.ever_joined:
             self.ever_joined = True
@@ -249,3 +249,8 @@ class Member:
     def _write(self, frame: bytes) -> None:
         if self.connection is not None:
             self.connection.write(frame)
+
+
+def _rounded(milliseconds: float) -> int:
+    """Two digits are enough, and few different values are told and added up quickly."""
+    return round(milliseconds) if milliseconds < 100 else int(float(f"{milliseconds:.1e}"))

@@ -72,8 +72,8 @@ class Tally:
     connection; `away` those who dropped and will return: a server with grace shows a count between
     `online` and `online + away`. A stay begins with an accepted join that was not a repeat.
     `watch_seconds` runs from the acceptance, `watch_seconds_asked` from the moment of asking.
-    `asking` and `leaving` are joins and leaves under way; `reached` are members that heard a message since the
-    last word `listen`.
+    `asking` and `leaving` are joins and leaves under way, `leaving` also those who left to join again; `reached`
+    are members that heard a message since the last word `listen`.
     """
 
     members: int = 0
