@@ -65,7 +65,8 @@ def main() -> None:
     members = wanted.members or full_size
     begin, load = time.monotonic(), os.getloadavg()[0]
     found, notes = measure(members)
-    notes = [f"Load average of the machine when the run began: {load:.1f}.", "", *notes]
+    loads = f"{load:.1f} when the run began, {os.getloadavg()[0]:.1f} at its end"
+    notes = [f"Load average of the machine: {loads}.", "", *notes]
     if members == full_size:
         figures.write(name, found, notes)
     print(figures.table(found))
