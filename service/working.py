@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 5.0
+ENDINGS = {signal.SIGTERM, signal.SIGINT}
 AWAY = (OperationalError, InterfaceError, PoolTimeout, redis.ConnectionError, redis.TimeoutError)
 
 
@@ -38,9 +39,15 @@ class Task:
 def run(app: Flask, tasks: Sequence[Task]) -> None:
     """Work until SIGTERM or SIGINT, then return within seconds. For the main thread."""
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    # Waited for, not handled: a handler that sets the event hangs for ever if a second signal interrupts the first.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    threading.Thread(target=_await_signal, args=(stopping,), daemon=True).start()
     work(app, tasks, stopping)
+
+
+def _await_signal(stopping: threading.Event) -> None:
+    signal.sigwait(ENDINGS)
+    stopping.set()
 
 
 def work(app: Flask, tasks: Sequence[Task], stopping: threading.Event) -> None:

@@ -153,3 +153,12 @@ def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
         rest = process.stdout.read()
         assert process.wait(10) == 0
     assert rest.rstrip().endswith("ended")
+
+
+def test_any_number_of_signals_end_it_once() -> None:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        for _ in range(2000):
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
