@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import structlog
 
@@ -56,6 +57,10 @@ class Books:
     def wall(self, moment: float) -> float:
         """`moment` of the monotonic clock in Unix seconds of the database's clock."""
         return moment + self._offset
+
+    def clock(self) -> datetime:
+        """The present moment by the database's clock: a gateway whose own is off judges tokens rightly all the same."""
+        return datetime.fromtimestamp(self.wall(time.monotonic()), UTC)
 
     def tick(self, now: float) -> None:
         """Hand the clerk what is due."""

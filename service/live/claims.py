@@ -4,9 +4,9 @@ Promises: whatever the JSON holds, the answer is a value or a ServiceError; no d
 """
 
 import sys
+from datetime import datetime
 
 from service.auth import Actor, DenyList, read_access
-from service.clock import now as read_clock
 from service.errors import ServiceError
 from service.live.presence import Attribution
 
@@ -14,12 +14,12 @@ CHANNELS = {name: name for name in ("mini_program", "official_account", "android
 SOURCES = {name: name for name in ("hls", "channels", "external_h5", "tv")}
 
 
-def read_actor(auth: dict[str, object], secrets: tuple[str, ...], denials: DenyList) -> Actor:
+def read_actor(auth: dict[str, object], secrets: tuple[str, ...], denials: DenyList, now: datetime) -> Actor:
     """The member whose good token is in `auth`."""
     token = auth.get("token")
     if not isinstance(token, str) or not token:
         raise ServiceError("token_missing")
-    actor = read_access(secrets, token, read_clock())
+    actor = read_access(secrets, token, now)
     if "member" not in actor.scopes:
         raise ServiceError("forbidden")
     if denials.denies(actor):

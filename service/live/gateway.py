@@ -252,7 +252,7 @@ class Gateway:
     def connect(self, connection: Connection, auth: dict[str, object]) -> None:
         """Let in whoever brings a good token."""
         try:
-            actor = claims.read_actor(auth, self.config.secrets, self.books.rules.denials)
+            actor = claims.read_actor(auth, self.config.secrets, self.books.rules.denials, self.books.clock())
             attribution = claims.attribution(actor, auth)
         except ServiceError as error:
             self.counters.refused += 1
