@@ -104,16 +104,31 @@ def _known_organisations(field: str, wanted: Sequence[int]) -> None:
 
 
 def _apply_sitting(sitting: Sitting, given: Mapping[str, Any]) -> None:
+    """Take over `given`; a window that began or ended with the sitting goes on doing so, unless it is named."""
+    before = (sitting.starts_at, sitting.ends_at)
     _take(sitting, given, SITTING_TIMES)
-    sitting.checkin_opens_at = sitting.checkin_opens_at or sitting.starts_at
-    sitting.checkin_closes_at = sitting.checkin_closes_at or sitting.ends_at
-    for one in given.get("streams", ()):
-        stream = _named(sitting.streams, one, Stream)
+    _follow(sitting, ("checkin_opens_at", "checkin_closes_at"), given, before, sitting)
+    named = [(_named(sitting.streams, one, Stream), one) for one in given.get("streams", ())]
+    for stream, one in named:
         _take(stream, one, STREAM_FIELDS)
-        stream.opens_at = stream.opens_at or sitting.starts_at
-        stream.closes_at = stream.closes_at or sitting.ends_at
         if "sources" in one:
             stream.sources = [StreamSource(**source) for source in one["sources"]]
+    said = {id(stream): one for stream, one in named}
+    for stream in sitting.streams:
+        _follow(stream, ("opens_at", "closes_at"), said.get(id(stream), {}), before, sitting)
+
+
+def _follow(
+    row: Sitting | Stream,
+    window: Sequence[str],
+    given: Mapping[str, Any],
+    before: Sequence[Any],
+    sitting: Sitting,
+) -> None:
+    """Keep a window that nobody named together with its sitting's."""
+    for name, old, new in zip(window, before, (sitting.starts_at, sitting.ends_at), strict=True):
+        if name not in given and getattr(row, name) in (None, old):
+            setattr(row, name, new)
 
 
 def _named(rows: list[Row], given: Mapping[str, Any], kind: type[Row]) -> Row:

@@ -159,10 +159,26 @@ def test_create_and_edit(client: Any) -> None:
     first, second = edited.json["sittings"]
     assert (first["ends_at"], first["checkin_closes_at"]) == (
         "2026-09-20T04:00:00.000Z",
-        "2026-09-20T03:00:00.000Z",
+        "2026-09-20T04:00:00.000Z",
     )
-    assert first["streams"] == [{**stream, "grace_seconds": 30}]
+    assert first["streams"] == [{**stream, "grace_seconds": 30, "closes_at": "2026-09-20T04:00:00.000Z"}]
     assert (second["checkin_opens_at"], second["streams"]) == ("2026-09-21T01:00:00.000Z", [])
+
+
+def test_windows_move_with_their_sitting_unless_they_were_set_apart(client: Any) -> None:
+    city = make_organisation(level="city")
+    as_organiser(client, city)
+    sitting = draft(city)["sittings"][0] | {"checkin_closes_at": at(1)}
+    sitting["streams"].append({"title": "回放", "closes_at": at(9)})
+    made = client.post("/api/v1/activities", json=draft(city, sittings=[sitting])).json
+    [before] = made["sittings"]
+    changes = {"id": before["id"], "starts_at": at(0.5), "ends_at": at(3)}
+    [after] = client.patch(f"/api/v1/activities/{made['id']}", json={"sittings": [changes]}).json["sittings"]
+    live, replay = after["streams"]
+    half_past, four = "2026-09-20T01:30:00.000Z", "2026-09-20T04:00:00.000Z"
+    assert (live["opens_at"], live["closes_at"]) == (half_past, four)
+    assert (replay["opens_at"], replay["closes_at"]) == (half_past, before["streams"][1]["closes_at"])
+    assert (after["checkin_opens_at"], after["checkin_closes_at"]) == (half_past, before["checkin_closes_at"])
 
 
 def test_who_may_create_and_edit(client: Any, db: Session) -> None:
