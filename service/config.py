@@ -44,11 +44,16 @@ class Config:
     data_dir: str = setting(".chunshui", "Where the embedded PostgreSQL and Valkey keep their data.")
     default_language: str = setting("zh", "zh or en: language of texts where the client asks for none.")
     log_level: str = setting("info", "debug, info, warning or error.")
+    metrics_token: str = secret(
+        "", "Who brings it as a bearer token may read /metrics, at least 16 characters; empty: nobody may."
+    )
 
     web_host: str = setting("127.0.0.1", "Address that the web process listens on.")
     web_port: int = setting(8000, "Port of the web process.")
     web_workers: int = setting(1, "Worker processes of web.")
     web_url: str = setting("", "Public address of the web process; empty: taken from each request.")
+    worker_host: str = setting("127.0.0.1", "Address that the worker tells its health and metrics on.")
+    worker_port: int = setting(8003, "Port of the same; each worker of one machine needs its own.")
     gateway_host: str = setting("127.0.0.1", "Address that the gateway listens on.")
     gateway_port: int = setting(8001, "Port of the gateway.")
     gateway_workers: int = setting(2, "Worker processes of the gateway; one holds some 18,000 connections.")
@@ -113,11 +118,12 @@ class Config:
 
     def _checks(self) -> list[tuple[bool, str]]:
         positive = [f.name for f in fields(self) if f.name.endswith(("_seconds", "_bytes", "_workers", "_days"))]
-        ports = ("web_port", "gateway_port")
+        ports = ("web_port", "gateway_port", "worker_port")
         return [
             (not self.database_url.startswith("postgresql"), "DATABASE_URL: needs postgresql://…"),
             (not VALKEY_URL.fullmatch(self.redis_url), "REDIS_URL: needs redis://… or redis+cluster://host:port,…"),
             (len(self.secret_key) < 32, "SECRET_KEY: at least 32 characters"),
+            (0 < len(self.metrics_token) < 16, "METRICS_TOKEN: at least 16 characters"),
             (self.default_language not in ("zh", "en"), "DEFAULT_LANGUAGE: zh or en"),
             (self.log_level not in ("debug", "info", "warning", "error"), "LOG_LEVEL: debug … error"),
             *((getattr(self, name) <= 0, f"{name.upper()}: must be above 0") for name in positive),

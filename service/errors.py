@@ -33,6 +33,7 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "not_bound": (403, "尚未绑定，请输入邀请码", "Not bound to the roster yet, an invitation code is needed"),
     "not_found": (404, "未找到", "Not found"),
     "not_invited": (403, "您不在本次活动的邀请范围内", "This activity does not include your organisation"),
+    "not_ready": (503, "尚未就绪", "Not ready"),
     "reference_missing": (422, "缺少客户端请求编号", "Client reference missing"),
     "refresh_invalid": (401, "登录已失效，请重新登录", "Refresh token invalid, log in again"),
     "refresh_reused": (

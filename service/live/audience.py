@@ -43,6 +43,7 @@ class Audience:
         self._flushing: asyncio.Task[None] | None = None
         self._retry_at = self._renew_at = 0.0
         self._push_at = gateway.now() + self._jittered()
+        self.renewed_at = gateway.now()  # by a flush that was begun then, and answered
 
     def enter(self, connection: Connection) -> None:
         """`connection` has joined."""
@@ -79,6 +80,16 @@ class Audience:
             self.push()
 
     @property
+    def members(self) -> int:
+        """How many distinct members are held, those within grace too."""
+        return len(self.holding)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether Valkey answered the last flush."""
+        return not self._unreachable
+
+    @property
     def over(self) -> bool:
         """Whether nobody is here and Valkey knows it."""
         return self._flushing is None and not self._waiting and not self.connections and self.holding.empty
@@ -92,25 +103,29 @@ class Audience:
     async def _flush(self, renew: bool) -> None:
         waiting, self._waiting = self._waiting, []
         self._changed = False
+        begun = self.gateway.now()
         try:
             reply = await flush(self.gateway.script, self.holding, timing=self.gateway.timing, renew=renew)
         except (redis.RedisError, OSError) as error:
             self._failed(error)
             waiting, self._waiting = waiting + self._waiting, []
         else:
-            self._succeeded(reply)
+            self._succeeded(reply, begun)
         finally:
             self._flushing = None
         self._answer(waiting)
 
     def _failed(self, error: Exception) -> None:
+        self.gateway.meter.flush_failed()
         self._changed = True
         self._retry_at = self.gateway.now() + RETRY_SECONDS
         if not self._unreachable:
             self._unreachable = True
             log.warning("count unavailable", stream=self.stream, error=type(error).__name__)
 
-    def _succeeded(self, reply: Reply | None) -> None:
+    def _succeeded(self, reply: Reply | None, begun: float) -> None:
+        self.gateway.meter.flushed(self.gateway.now() - begun)
+        self.renewed_at = begun
         self._reply = reply or self._reply
         if self._unreachable:
             self._unreachable = False

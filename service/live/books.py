@@ -62,6 +62,15 @@ class Books:
         """The present moment by the database's clock: a gateway whose own is off judges tokens rightly all the same."""
         return datetime.fromtimestamp(self.wall(time.monotonic()), UTC)
 
+    def age(self, now: float) -> float:
+        """Seconds since the rules were read; since the start as long as they never were."""
+        return now - self._fresh_at
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the database did what it was last asked for."""
+        return not self._clerk.failing
+
     def tick(self, now: float) -> None:
         """Hand the clerk what is due."""
         if now >= self._beat_at and not self._beating:
@@ -120,8 +129,7 @@ class Books:
     def _wrote(self, refused: int | None) -> None:
         self._writing = False
         if refused is not None:
-            self.stays.lost += refused
-            self.stays.written()
+            self.stays.written(refused)
             if len(self.stays) >= stays.BATCH:
                 self._write()
 
@@ -142,8 +150,6 @@ class Books:
         self._refreshed(rules is not None)
 
     def _watch_age(self, now: float) -> None:
-        if now - self._fresh_at > STALE_REFRESHES * self._config.deny_refresh_seconds and not self._alarmed:
+        if self.age(now) > STALE_REFRESHES * self._config.deny_refresh_seconds and not self._alarmed:
             self._alarmed = True
-            log.error(
-                "deny list and streams are stale; admitting by the last ones", seconds=round(now - self._fresh_at)
-            )
+            log.error("deny list and streams are stale; admitting by the last ones", seconds=round(self.age(now)))

@@ -30,7 +30,7 @@ class Clerk:
         self._loop = loop
         self._jobs: SimpleQueue[tuple[Job[Any], Callable[[Any], None]]] = SimpleQueue()
         self._connection: Link | None = None
-        self._failing = False
+        self.failing = False
         # A daemon: a frozen database must not keep the process from ending.
         threading.Thread(target=self._run, name="clerk", daemon=True).start()
 
@@ -53,8 +53,8 @@ class Clerk:
         except (psycopg.Error, OSError) as error:
             self._failed(error)
             return None
-        if self._failing:
-            self._failing = False
+        if self.failing:
+            self.failing = False
             log.warning("database is back")
         return answer
 
@@ -66,8 +66,8 @@ class Clerk:
         return self._connection
 
     def _failed(self, error: Exception) -> None:
-        if not self._failing:
-            self._failing = True
+        if not self.failing:
+            self.failing = True
             log.warning("database unavailable", error=type(error).__name__)
         if self._connection is not None:
             self._connection.close()

@@ -12,8 +12,9 @@ import resource
 import socket
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from service.live import claims, packets, scripts, upgrade, websocket
 from service.live.audience import Audience
 from service.live.books import Books
 from service.live.connection import Connection
+from service.live.metering import Meter
 from service.live.protocol import CONNECTED
 from service.live.wheel import Wheel
 
@@ -68,12 +70,12 @@ class Ticks(NamedTuple):
 
 @dataclass(slots=True)
 class Counters:
-    """What happened since the start."""
+    """What happened since the start; refusals by their code."""
 
     accepted: int = 0
     joined: int = 0
-    refused: int = 0
     slow: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
 
 
 class Waiting(NamedTuple):
@@ -112,7 +114,7 @@ class Gateway:
             timeout=config.ping_timeout_seconds,
             limit=config.max_message_bytes,
         )
-        self._capacity = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
+        self.capacity = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
         self._waiting: list[Waiting] = []
         self.books = Books(config, loop, gateway=self.id, prefix=self._prefix, refreshed=self._on_rules)
         self.stays = self.books.stays
@@ -123,6 +125,8 @@ class Gateway:
         self._started = self.now()
         self._denied: frozenset[int] = frozenset()
         self._tick_handle: asyncio.TimerHandle | None = None
+        self.closing = False
+        self.meter = Meter(self)
 
     # Life.
 
@@ -148,6 +152,7 @@ class Gateway:
                 del self.audiences[audience.stream]
         self._give_up_waiting(now)
         self.books.tick(now)
+        self.meter.tick(now)
 
     def _turn_wheel(self, now: float) -> None:
         """As many ticks as time has passed, also after the loop was held up."""
@@ -163,6 +168,7 @@ class Gateway:
         With `hold` they are sent away a few at a time and stay in the count for their grace, as if they were lost:
         another worker takes them over, and no dip is seen.
         """
+        self.closing = True
         deadline = self.now() + seconds
         await self._send_away(SPREAD_SECONDS if hold else 0.0, hold=hold)
         await _until(lambda: not self.connections, LINGER_SECONDS)
@@ -178,6 +184,7 @@ class Gateway:
             connection.leave()  # who is within grace; quiet for the others
         leaving = [audience.finish() for audience in self.audiences.values()]
         await asyncio.gather(*leaving, self.books.finish(deadline - self.now()), return_exceptions=True)
+        self.meter.read(self.now())
         await self._valkey.aclose()
 
     def _empty(self) -> bool:
@@ -229,9 +236,14 @@ class Gateway:
         before, after = self._greeting
         return b"%b%b%b" % (before, self.sid(number).encode(), after)
 
+    @property
+    def undecided(self) -> int:
+        """How many joins wait for the rules of their stream."""
+        return len(self._waiting)
+
     def full(self) -> bool:
         """Whether the process is near its limit of descriptors."""
-        return len(self.connections) >= self._capacity
+        return len(self.connections) >= self.capacity
 
     def language(self, request: upgrade.Request | None) -> str:
         """zh or en: the first one that the client asks for, else the setting."""
@@ -239,10 +251,14 @@ class Gateway:
         return (_supported(wanted) if wanted else None) or self.config.default_language
 
     def answer(self, request: upgrade.Request | None, code: str) -> bytes:
-        """The plain HTTP answer: health, or a problem document."""
-        if request is not None and request.path == "/healthz":
-            return upgrade.response(200, b'{"status":"ok"}')
+        """The plain HTTP answer: a page of the meter's, or a problem document."""
         error = ServiceError(code)
+        try:
+            if request is not None and (page := self.meter.page(request)):
+                return upgrade.response(200, page.body, kind=page.kind)
+        except ServiceError as refusal:
+            error = refusal
+        self.counters.refused[error.code] += 1
         body = packets.to_json(problem(error, self.language(request)))
         extra = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"} if error.status == 426 else {}
         if error.status == 503:
@@ -255,7 +271,7 @@ class Gateway:
             actor = claims.read_actor(auth, self.config.secrets, self.books.rules.denials, self.books.clock())
             attribution = claims.attribution(actor, auth)
         except ServiceError as error:
-            self.counters.refused += 1
+            self.counters.refused[error.code] += 1
             document = problem(error, connection.language)
             connection.refuse(document["title"], document)
         else:
@@ -273,6 +289,7 @@ class Gateway:
 
     def refuse(self, connection: Connection, ack: str, code: str) -> None:
         """Answer an event with a problem, if an answer is wanted."""
+        self.counters.refused[code] += 1
         if ack:
             document = problem(ServiceError(code), connection.language)
             connection.write(packets.ack_frame(ack, packets.to_json({"ok": False, "error": document})))
@@ -294,7 +311,6 @@ class Gateway:
         policy = self.books.rules.policies[stream]
         code = policy.refusal(connection.attribution.organisation, self.books.wall(self.now()))
         if code is not None:
-            self.counters.refused += 1
             self.refuse(connection, ack, code)
             return
         audience = connection.audience

@@ -72,7 +72,7 @@ class Stays:
         self._opened: list[Staying] = []
         self._closed: deque[Row] = deque()
         self._batch: list[Row] = []
-        self.lost = 0
+        self.rows = self.lost = 0  # written, and not
 
     def __len__(self) -> int:
         return len(self._batch) + len(self._opened) + len(self._closed)
@@ -96,8 +96,10 @@ class Stays:
             self._take_opened(limit)
         return self._batch
 
-    def written(self) -> None:
-        """The batch is in the database."""
+    def written(self, refused: int = 0) -> None:
+        """The batch is in the database, but for the rows that it refused."""
+        self.rows += len(self._batch) - refused
+        self.lost += refused
         self._batch = []
 
     def _take_closed(self, limit: int) -> list[Row]:
