@@ -7,12 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from urllib.request import urlopen
 
 from service.config import Config
 from tests.live.stage import children
+from tests.logs import unhandled
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -49,16 +50,13 @@ class Running:
 
 
 @contextmanager
-def running(config: Config, folder: Path, *, workers: int = 1) -> Iterator[Running]:
-    """A gateway with `workers` workers, which must end without having logged an exception."""
+def running(config: Config, folder: Path, *, workers: int = 1, off: float = 0.0) -> Iterator[Running]:
+    """A gateway with `workers` workers, whose clock is `off`; it must end without having logged what nobody handled."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = {field.name.upper(): str(getattr(config, field.name)) for field in fields(config)}
-    environ = os.environ | settings | {"GATEWAY_PORT": str(port), "GATEWAY_WORKERS": str(workers)}
+    own = replace(config, gateway_port=port, gateway_workers=workers)
     log = folder / "gateway.log"
-    arguments = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy/gunicorn/gateway.py")]
-    with log.open("wb") as output:
-        process = subprocess.Popen(arguments, env=environ, cwd=ROOT, stdout=output, stderr=output)
+    process = started(own, log, "gunicorn", "-c", str(ROOT / "deploy/gunicorn/gateway.py"), off=off)
     gateway = Running(process, port, log)
     try:
         eventually(lambda: gateway.serving() == workers and gateway.healthy(), within=20)
@@ -66,4 +64,26 @@ def running(config: Config, folder: Path, *, workers: int = 1) -> Iterator[Runni
     finally:
         if process.poll() is None:
             gateway.stop()
-    assert "Traceback" not in log.read_text()
+    assert unhandled(log) == []
+
+
+@contextmanager
+def working(config: Config, folder: Path, *, off: float = 0.0) -> Iterator[Path]:
+    """`chunshui worker`, whose clock is `off`; its log, in which nothing may be left that nobody handled."""
+    log = folder / "worker.log"
+    process = started(config, log, "service.cli", "worker", off=off)
+    try:
+        yield log
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    assert unhandled(log) == []
+
+
+def started(config: Config, log: Path, *module: str, off: float) -> "subprocess.Popen[bytes]":
+    """A Python module as a process with these settings; its wall clock is `off` by so many seconds."""
+    settings = {field.name.upper(): str(getattr(config, field.name)) for field in fields(config)}
+    skewed = ["tests.live.skewed", str(off)] if off else []
+    arguments = [sys.executable, "-m", *skewed, *module]
+    with log.open("wb") as output:
+        return subprocess.Popen(arguments, env=os.environ | settings, cwd=ROOT, stdout=output, stderr=output)

@@ -4,13 +4,11 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from service.live.nodes import View
 from service.live.presence import Attribution, Holding, flush
 from service.live.scripts import Timing, source
 from tests.live.cluster import MASTERS, Cluster, Node, clustered, free_ports, slot_of
-from tests.live.processes import ROOT, Running, running
+from tests.live.processes import Running, running, working
 from tests.live.stage import Member, Stage, member, stopped, until
 from tests.waiting import eventually
 
@@ -233,27 +231,6 @@ class Wall:
     def shows(self, **figures: Any) -> bool:
         """Whether the last telling has all of `figures`."""
         return bool(self.told) and self.told[-1].items() >= figures.items()
-
-
-@contextmanager
-def working(config: Config, folder: Path) -> Iterator[None]:
-    """A worker process, which must end without having logged an exception."""
-    settings = {field.name.upper(): str(getattr(config, field.name)) for field in fields(config)}
-    log = folder / "worker.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "worker"],
-            env=os.environ | settings,
-            cwd=ROOT,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-    assert "Traceback" not in log.read_text()
 
 
 @dataclass

@@ -28,6 +28,7 @@ from service.org.access import COOKIE
 from tests.factories import make_activity, make_organisation, make_organiser
 from tests.live.processes import ROOT
 from tests.live.stage import Stage
+from tests.logs import unhandled
 from tests.waiting import eventually
 
 TIMING = Timing(lease=60_000, stale=60_000)
@@ -80,7 +81,7 @@ def web(stage: Stage, tmp_path: Path) -> Iterator[Web]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
-    assert "Traceback" not in log.read_text()
+    assert unhandled(log) == []
 
 
 def come(client: redis.Redis, stream: int, *members: int) -> None:
