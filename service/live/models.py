@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.extensions import Base
@@ -51,10 +52,9 @@ class Stay(Base):
 
 
 class CurvePoint(Base):
-    """The figures of one stream at one moment, for the curve and its replay."""
+    """The exact figures of one stream at one moment."""
 
     __tablename__ = "curve_points"
-    __table_args__ = (CheckConstraint("basis IN ('exact', 'degraded')", name="basis"),)
 
     stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
@@ -62,4 +62,33 @@ class CurvePoint(Base):
     connections: Mapped[int] = mapped_column(Integer)
     joined: Mapped[int] = mapped_column(Integer)
     checked_in: Mapped[int] = mapped_column(Integer)
-    basis: Mapped[str] = mapped_column(Text)
+
+
+class CurveMinute(Base):
+    """The members online at every node down to the county, once a minute: node -> members, nobody where none is named.
+
+    One row holds all nodes: it is written or not written as a whole, whoever writes it, and 3,000 counties are some
+    thirty kilobytes of it.
+    """
+
+    __tablename__ = "curve_minutes"
+
+    stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
+    organisations: Mapped[dict[str, int]] = mapped_column(JSONB)
+    places: Mapped[dict[str, int]] = mapped_column(JSONB)
+
+
+class CurveOutage(Base):
+    """A time without exact figures, from the last point before it to the first one after it.
+
+    `reason` is what began it: lease, rebuilding, valkey, database, worker, or unknown.
+    """
+
+    __tablename__ = "curve_outages"
+    __table_args__ = (CheckConstraint("began_at <= ended_at", name="order"),)
+
+    stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
+    began_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
+    ended_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    reason: Mapped[str] = mapped_column(Text)

@@ -13,14 +13,13 @@ from sqlalchemy import select
 from service.activity.audience import organiser_may_watch, organising
 from service.errors import ServiceError
 from service.extensions import db
-from service.live.models import CurvePoint
 from service.org.models import Division, Organisation, OrganiserSession, covers
 from service.org.organisers import Organiser
 
 # More children than any node of the country has.
 MOST_CHILDREN = 3000
-# Half a day of points.
-MOST_POINTS = 10_000
+CURVED_ORGANISATIONS = ("province", "city", "county")
+CURVED_PLACES = ("province", "prefecture", "county")
 
 Home = tuple[int, str]
 Place = tuple[str, str]
@@ -51,17 +50,23 @@ def view_of(organiser: Organiser, stream: int, *, organisation: int | None = Non
 
 def home_of(organiser: Organiser, stream: int, wanted: int | None) -> tuple[Home | None, list[Home]]:
     """The wanted organisation and its children; None and the highest organising organisations if none is wanted."""
-    roots = highest(organising(stream))
     if wanted is None:
-        return None, [(root.id, root.name) for root in roots]
-    found = db.session.get(Organisation, wanted)
-    if found is None:
-        raise ServiceError("not_found")
-    if not any(covers(path, found.path) for path in (organiser.organisation_path, *(root.path for root in roots))):
-        raise ServiceError("forbidden")
+        return None, [(root.id, root.name) for root in highest(organising(stream))]
+    found = permitted(organiser, stream, wanted)
     children = select(Organisation.id, Organisation.name).where(Organisation.parent_id == found.id)
     rows = db.session.execute(children.order_by(Organisation.id).limit(MOST_CHILDREN))
     return (found.id, found.name), [(row.id, row.name) for row in rows]
+
+
+def permitted(organiser: Organiser, stream: int, wanted: int) -> Organisation:
+    """The organisation `wanted`, below one that holds the activity or in the organiser's part of the tree."""
+    found = db.session.get(Organisation, wanted)
+    if found is None:
+        raise ServiceError("not_found")
+    roots = (organiser.organisation_path, *(root.path for root in organising(stream)))
+    if not any(covers(path, found.path) for path in roots):
+        raise ServiceError("forbidden")
+    return found
 
 
 def place_of(wanted: str | None) -> tuple[Place | None, list[Place]]:
@@ -89,11 +94,13 @@ def open_sessions(sessions: Iterable[int], now: datetime) -> set[int]:
     )
 
 
-def curve(organiser: Organiser, stream: int, since: datetime | None) -> list[CurvePoint]:
-    """The recorded points after `since`, the oldest first; ServiceError stream_unknown."""
-    if not organiser_may_watch(organiser, stream):
-        raise ServiceError("stream_unknown")
-    question = select(CurvePoint).where(CurvePoint.stream_id == stream)
-    if since is not None:
-        question = question.where(CurvePoint.at > since)
-    return list(db.session.scalars(question.order_by(CurvePoint.at).limit(MOST_POINTS)))
+def curved_organisations() -> list[int]:
+    """The organisations that a curve is kept of: to the county, for there are too many branches."""
+    return list(db.session.scalars(select(Organisation.id).where(Organisation.level.in_(CURVED_ORGANISATIONS))))
+
+
+def curved_places() -> list[str]:
+    """The divisions of today that a curve is kept of, to the county."""
+    return list(
+        db.session.scalars(select(Division.code).where(Division.level.in_(CURVED_PLACES), Division.valid_to.is_(None)))
+    )

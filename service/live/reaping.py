@@ -21,6 +21,7 @@ from service.config import Config
 from service.extensions import db
 from service.live import figures, recording
 from service.live.audit import audit
+from service.live.curves import Recorder
 from service.live.models import Stay
 from service.live.scripts import Timing
 from service.working import Task
@@ -63,7 +64,7 @@ def tasks(config: Config) -> list[Task]:
     keeper = Keeper(Timing.of(config))
     silence = timedelta(seconds=config.stay_silence_seconds)
     closer = recording.Closer(silence=silence, missed=timedelta(seconds=STAYS_SECONDS * MISSED))
-    spacing = config.curve_seconds
+    recorder = Recorder(Timing.of(config), config.curve_seconds)
     return [
         Task("streams", TICK_SECONDS, lambda _: keeper.look_up(read_clock())),
         Task("reap", TICK_SECONDS, lambda _: keeper.reap(valkey.client())),
@@ -71,7 +72,7 @@ def tasks(config: Config) -> list[Task]:
         Task("reconcile", RECONCILE_SECONDS, lambda _: keeper.reconcile(valkey.client(), read_clock())),
         Task("audit", AUDIT_SECONDS, lambda _: keeper.audit(valkey.client())),
         Task("peaks", TICK_SECONDS, lambda _: recording.record_peaks(keeper.peaks())),
-        Task("curve", spacing, lambda _: keeper.record(valkey.client(), read_clock(), spacing)),
+        Task("curve", recorder.spacing, lambda _: recorder.record(valkey.client(), keeper.streams, read_clock())),
         Task("stays", STAYS_SECONDS, lambda _: closer.close(read_clock())),
     ]
 
@@ -136,13 +137,6 @@ class Keeper:
             found = audit(client, stream.id)
             if found.at_rest and found.differences:
                 log.error("audit difference", stream=stream.id, **found.differences)
-
-    def record(self, client: redis.Redis, now: datetime, spacing: float) -> None:
-        """Add a point to the curve of every open stream, and tell the outbox."""
-        for stream in self.streams:
-            if stream.opens_at <= now <= stream.closes_at:
-                seen = figures.read_snapshot(client, stream.id, timing=self.timing)
-                recording.record_point(seen, spacing=spacing)
 
     def peaks(self) -> Iterator[tuple[int, int, datetime]]:
         """The peaks that Valkey has and PostgreSQL, when last asked, had not."""

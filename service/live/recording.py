@@ -1,4 +1,4 @@
-"""What the worker writes to PostgreSQL about live streams: peaks, the curve, and the end of abandoned stays.
+"""What the worker writes to PostgreSQL about live streams: peaks, and the end of abandoned stays.
 
 Promises: every write may be repeated and made by several workers at once. A stay is closed for its owner only after
 the owner was silent for a while that the worker itself was awake and PostgreSQL there; the owner may correct it later.
@@ -6,21 +6,15 @@ the owner was silent for a while that the worker itself was awake and PostgreSQL
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import func, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
 
-from service.activity.audience import organising
-from service.activity.models import Activity, Sitting, Stream
-from service.clock import iso
+from service.activity.models import Stream
 from service.extensions import db
-from service.live.figures import Snapshot
-from service.live.models import CurvePoint, Gateway, Stay
-from service.notify.outbox import publish
+from service.live.models import Gateway, Stay
 
-ANNOUNCE_SECONDS = 10
 CHUNK = 5000
 
 log = structlog.get_logger(__name__)
@@ -43,55 +37,6 @@ def record_peaks(peaks: Iterable[tuple[int, int, datetime]]) -> None:
         higher = update(Stream).where(Stream.id == stream, Stream.peak < peak)
         db.session.execute(higher.values(peak=peak, peak_at=at))
     db.session.commit()
-
-
-def record_point(seen: Snapshot, *, spacing: float) -> bool:
-    """Add the curve's point for the interval of `spacing` seconds that `seen` falls in; False if it is there. Commits.
-
-    The first point of every ANNOUNCE_SECONDS tells the outbox in the same transaction.
-    """
-    at = floor(seen.as_of, spacing)
-    point = insert(CurvePoint).values(
-        stream_id=seen.stream,
-        at=at,
-        online=seen.online,
-        connections=seen.connections,
-        joined=seen.joined,
-        checked_in=seen.checked_in,
-        basis=seen.basis,
-    )
-    recorded = db.session.scalar(point.on_conflict_do_nothing().returning(CurvePoint.stream_id)) is not None
-    if recorded and at - floor(at, ANNOUNCE_SECONDS) < timedelta(seconds=spacing):
-        announce(seen)
-    db.session.commit()
-    return recorded
-
-
-def floor(moment: datetime, seconds: float) -> datetime:
-    """The last multiple of `seconds` before `moment`."""
-    return datetime.fromtimestamp(moment.timestamp() // seconds * seconds, UTC)
-
-
-def announce(seen: Snapshot) -> None:
-    """Publish `stream.count` to the organisations that hold the stream, in the caller's transaction."""
-    question = select(Activity.id, Activity.rehearsal).join(Sitting).join(Stream).where(Stream.id == seen.stream)
-    activity, rehearsal = db.session.execute(question).one()
-    payload = {
-        "activity": activity,
-        "stream": seen.stream,
-        "rehearsal": rehearsal,
-        "as_of": iso(seen.as_of),
-        "basis": seen.basis,
-        "reason": seen.reason,
-        "in_doubt": seen.in_doubt,
-        "online": seen.online,
-        "connections": seen.connections,
-        "joined": seen.joined,
-        "peak": seen.peak,
-        "checked_in": seen.checked_in,
-    }
-    paths = [organisation.path for organisation in organising(seen.stream)]
-    publish("stream.count", organisation_path=paths, payload=payload)
 
 
 @dataclass

@@ -1,34 +1,56 @@
 """Shapes of the live room: the curve, and what passes the organisers' socket."""
 
+from typing import Any
+
 from apiflask import Schema
-from marshmallow import fields
+from marshmallow import ValidationError, fields, validates_schema
 from marshmallow.validate import Length, Range
 
 from service.fields import MAX_ID, Id, Line, Moment
 
 
 class CurveQuery(Schema):
-    """Which part of the curve is asked for."""
+    """Whose curve is asked for, and which part of it."""
 
-    since = Moment(metadata={"description": "Only points after this time."})
+    organisation = fields.Integer(
+        validate=Range(1, MAX_ID), metadata={"description": "An organisation that the feed would show, to the county."}
+    )
+    place = Line(12, validate=[Length(2)], metadata={"description": "A division's code, to the county."})
+    since = Moment(metadata={"description": "Only points after this time, and outages that end after it."})
+
+    @validates_schema
+    def one_tree(self, data: dict[str, Any], **_: Any) -> None:
+        """Home and place are two views of the same people."""
+        if "organisation" in data and "place" in data:
+            raise ValidationError("An organisation or a place, not both.", "place")
 
 
 class PointOut(Schema):
-    """The figures of one moment."""
+    """The exact figures of one moment; of a node, `online` alone."""
 
     at = Moment()
     online = fields.Integer()
     connections = fields.Integer()
     joined = fields.Integer()
     checked_in = fields.Integer()
-    basis = fields.String()
+
+
+class OutageOut(Schema):
+    """A time without exact figures, between the points around it."""
+
+    began_at = Moment(data_key="from")
+    ended_at = Moment(data_key="to")
+    reason = fields.String()
 
 
 class CurveOut(Schema):
-    """A stream's recorded curve, one point every few seconds while it was open."""
+    """A recorded curve: of a stream every few seconds while it was open, of a node every minute."""
 
     stream = fields.Integer()
+    organisation = fields.Integer(allow_none=True)
+    place = fields.String(allow_none=True)
     points = fields.List(fields.Nested(PointOut))
+    outages = fields.List(fields.Nested(OutageOut))
 
 
 class WatchIn(Schema):

@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 from flask import g
 
 from service.auth import organiser_required
-from service.live import nodes
+from service.live.curves import read_curve
 from service.live.schemas import CurveOut, CurveQuery
 
 bp = APIBlueprint("live", __name__, tag="Live")
@@ -19,6 +19,7 @@ bp = APIBlueprint("live", __name__, tag="Live")
 def curve(stream_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     """Show a stream's curve
 
-    Its recorded figures over time, for the organisers of its activity.
+    Its exact figures over time, or the members online at one node once a minute, and the times without exact figures;
+    for the organisers of its activity.
     """
-    return {"stream": stream_id, "points": nodes.curve(g.organiser, stream_id, query_data.get("since"))}
+    return read_curve(g.organiser, stream_id, **query_data)

@@ -1,4 +1,4 @@
-"""What the worker writes: peaks, the curve with its announcements, and the end of abandoned stays."""
+"""What the worker writes: peaks, and the end of abandoned stays."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,36 +7,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from service.activity.models import Stream
-from service.live.figures import Snapshot
-from service.live.models import CurvePoint, Stay
-from service.live.recording import Closer, close_some, record_peaks, record_point
-from service.notify.models import Outbox
+from service.live.models import Stay
+from service.live.recording import Closer, close_some, record_peaks
 from tests.factories import make_stream
 from tests.live.history import JOINED, make_gateway, make_stay
 
 SILENCE = timedelta(seconds=15)
 SECOND = timedelta(seconds=1)
-
-
-def figures(stream: int, *, as_of: datetime, online: int = 3, reason: str | None = None) -> Snapshot:
-    return Snapshot(
-        stream=stream,
-        epoch="1-1",
-        seq=1,
-        as_of=as_of,
-        reason=reason,
-        in_doubt=0,
-        online=online,
-        connections=4,
-        joined=5,
-        checked_in=1,
-        peak=4,
-        peak_at=as_of,
-        organisations={},
-        places={},
-        channels={},
-        sources={},
-    )
 
 
 @pytest.fixture
@@ -55,36 +32,6 @@ def test_a_peak_only_rises(db: Session) -> None:
     db.expire_all()
     found = db.get_one(Stream, stream.id)
     assert (found.peak, found.peak_at) == (7, JOINED)
-
-
-def test_the_curve_has_one_point_per_interval_whoever_writes_it(db: Session) -> None:
-    stream = make_stream().id
-    at = datetime(2026, 9, 20, 1, 0, 7, tzinfo=UTC)
-    assert record_point(figures(stream, as_of=at, reason="lease"), spacing=5)
-    assert not record_point(figures(stream, as_of=at + SECOND, online=9), spacing=5)
-    assert record_point(figures(stream, as_of=at + 4 * SECOND), spacing=5)
-    points = db.scalars(select(CurvePoint).where(CurvePoint.stream_id == stream).order_by(CurvePoint.at)).all()
-    assert [(point.at.second, point.online, point.basis) for point in points] == [(5, 3, "degraded"), (10, 3, "exact")]
-
-
-def test_the_count_is_announced_every_ten_seconds_with_its_basis(db: Session) -> None:
-    stream = make_stream().id
-    begin = datetime(2026, 9, 20, 1, tzinfo=UTC)
-    for seconds in range(0, 20, 5):
-        record_point(figures(stream, as_of=begin + seconds * SECOND), spacing=5)
-        record_point(figures(stream, as_of=begin + seconds * SECOND), spacing=5)
-    told = db.scalars(select(Outbox.payload).where(Outbox.topic == "stream.count")).all()
-    assert [(one["stream"], one["online"], one["basis"]) for one in told] == [(stream, 3, "exact")] * 2
-    assert told[0]["as_of"].endswith("Z")
-
-
-@pytest.mark.parametrize(("spacing", "times"), [(3, 2), (5, 2), (10, 2), (20, 1)])
-def test_announcements_keep_their_pace_whatever_the_curves(db: Session, spacing: int, times: int) -> None:
-    stream = make_stream().id
-    begin = datetime(2026, 9, 20, 1, tzinfo=UTC)
-    for seconds in range(20):
-        record_point(figures(stream, as_of=begin + seconds * SECOND), spacing=spacing)
-    assert db.scalar(select(func.count()).where(Outbox.topic == "stream.count")) == times
 
 
 def test_a_silent_gateways_stays_end_when_it_was_last_heard(db: Session, closer: Closer) -> None:
