@@ -7,6 +7,8 @@ that is lost (not gone on purpose) stays in the count for the stream's grace, he
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import TYPE_CHECKING, Final, cast
 
 from service.live import packets, websocket
@@ -28,8 +30,8 @@ LINGER: Final = 4  # was closed; the peer has to hang up
 GRACE: Final = 5  # is lost; leaves the count unless it comes back
 OVER: Final = 6
 
-EVENTS_LIMIT: Final = 250  # between two pings; a person's page sends a handful
 DEFAULT_BUFFER_BYTES: Final = 65_536  # what a transport allows by itself
+AT_ONCE: Final = struct.pack("ii", 1, 0)  # for SO_LINGER: close by a reset, and forget the peer
 
 _ANONYMOUS = Attribution("", "", "", "")
 
@@ -41,7 +43,6 @@ class Connection(Wire, asyncio.Protocol):
         "attribution",
         "audience",
         "due",
-        "events",
         "gateway",
         "heard",
         "joined_at",
@@ -68,7 +69,6 @@ class Connection(Wire, asyncio.Protocol):
         self.joined_at = 0.0
         self.stay_written = True
         self.language = gateway.config.default_language
-        self.events = 0  # since the last ping
 
     # The transport.
 
@@ -88,13 +88,22 @@ class Connection(Wire, asyncio.Protocol):
     def pause_writing(self) -> None:
         """The peer does not read: what it was to be sent exceeds the bound."""
         self.gateway.counters.slow += 1
-        self.abort()
+        self.reset()
 
     def abort(self) -> None:
         """End at once, whatever was still to be sent."""
         self.state = CLOSED
         if self.transport is not None:
             self.transport.abort()
+
+    def reset(self) -> None:
+        """End at once a peer that is not there or does not read; the kernel keeps nothing for it either.
+
+        After a plain close it would send what is unacknowledged for minutes, to nobody.
+        """
+        if self.transport is not None:
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        self.abort()
 
     # Deadlines.
 
@@ -107,7 +116,7 @@ class Connection(Wire, asyncio.Protocol):
         """The wheel's tick has come."""
         phase, ticks = self.phase, self.gateway.ticks
         if phase == PING:
-            self.events = 0
+            self.spent = 0
             self.write(packets.PING_FRAME)
             self.wait(PONG, ticks.pong)
         elif phase == ANSWERED:
@@ -119,7 +128,7 @@ class Connection(Wire, asyncio.Protocol):
         elif phase == PONG:
             # Seen by nobody since `heard`: that is when the stay ended, while grace starts only now.
             self._end_stay(self.gateway.time_of(self.heard))
-            self.abort()
+            self.reset()
         elif phase == LINGER:
             self.abort()
 
@@ -169,11 +178,10 @@ class Connection(Wire, asyncio.Protocol):
 
     def event(self, name: str, arguments: list[object], ack: str) -> None:
         self.heard = self.gateway.wheel.now
-        self.events += 1
-        if self.events > EVENTS_LIMIT:
-            self.close(websocket.POLICY, "too many messages")
-        else:
-            self.gateway.event(self, name, arguments, ack)
+        self.gateway.event(self, name, arguments, ack)
+
+    def flooded(self) -> None:
+        self.gateway.counters.floods += 1
 
     def alive(self) -> None:
         self.heard = self.gateway.wheel.now

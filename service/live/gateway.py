@@ -75,6 +75,7 @@ class Counters:
     accepted: int = 0
     joined: int = 0
     slow: int = 0
+    floods: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
 

@@ -6,7 +6,7 @@ the protocol's own error and a close with a reason. An idle connection costs two
 """
 
 from abc import ABC, abstractmethod
-from typing import Final
+from typing import ClassVar, Final
 
 from service.live import packets, upgrade, websocket
 from service.live.websocket import Frame, Violation, read_frame, unmask
@@ -16,6 +16,8 @@ OPEN: Final = 1  # a WebSocket, not yet a Socket.IO client
 CONNECTED: Final = 2
 CLOSING: Final = 3  # our close frame is out, the peer's is awaited
 CLOSED: Final = 4  # nothing is read any more
+
+BUDGET: Final = 300  # chunks and frames that a client may send between two pings; a person's page sends a handful
 
 _READING = (OPEN, CONNECTED, CLOSING)
 
@@ -33,10 +35,13 @@ class _Unfinished:
 class Wire(ABC):
     """The protocol's state of one connection; subclasses implement the hooks, which raise nothing."""
 
-    __slots__ = ("_unfinished", "state")
+    __slots__ = ("_unfinished", "spent", "state")
+
+    budget: ClassVar[int] = BUDGET
 
     def __init__(self) -> None:
         self.state = OPENING
+        self.spent = 0  # of the budget; the subclass sets it back
         self._unfinished: _Unfinished | None = None
 
     # What a subclass supplies.
@@ -85,6 +90,10 @@ class Wire(ABC):
     def alive(self) -> None:
         """A pong came."""
 
+    @abstractmethod
+    def flooded(self) -> None:
+        """More came: the connection is being closed."""
+
     # What a subclass calls.
 
     def accept(self, sid: str) -> None:
@@ -113,6 +122,10 @@ class Wire(ABC):
         """Feed one chunk."""
         # The hot path: exactly one final, masked text frame, and nothing pending. Everything else, and everything
         # that is wrong, takes the general way; both ways give the same, as the tests of splitting show.
+        self.spent += 1
+        if self.spent > self.budget:
+            self._flood()
+            return
         size = len(data)
         if size > 6 and data[0] == 0x81 and self._unfinished is None and self.state in (OPEN, CONNECTED):
             if data[1] == size + 122 and size < 132:
@@ -171,7 +184,10 @@ class Wire(ABC):
                 self._violated(frame)
                 return
             start = frame.end
-            if frame.opcode & 0x8:
+            self.spent += 1
+            if self.spent > self.budget:
+                self._flood()
+            elif frame.opcode & 0x8:
                 self._control(frame)
             else:
                 message = self._assemble(frame, message)
@@ -191,6 +207,12 @@ class Wire(ABC):
             return message
         self._message(bytes(message))
         return None
+
+    def _flood(self) -> None:
+        """Close a client that sends more than anybody needs to, whatever it is."""
+        if self.state != CLOSED:
+            self.flooded()
+            self._violated(Violation(websocket.POLICY, "too many messages"))
 
     def _violated(self, violation: Violation) -> None:
         """Close because of `violation`; what follows on the stream cannot be trusted."""

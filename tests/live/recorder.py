@@ -15,6 +15,8 @@ class Recorder(Wire):
 
     __slots__ = ("ends", "hooks", "texts", "written")
 
+    budget = 1_000_000  # of which a stream that comes byte by byte takes much
+
     def __init__(self) -> None:
         super().__init__()
         self.hooks: list[tuple[object, ...]] = []
@@ -61,6 +63,9 @@ class Recorder(Wire):
 
     def alive(self) -> None:
         self.hooks.append(("alive",))
+
+    def flooded(self) -> None:
+        self.hooks.append(("flooded",))
 
     def _message(self, payload: bytes) -> None:
         with contextlib.suppress(UnicodeDecodeError):

@@ -12,7 +12,6 @@ import pytest
 import uvloop
 from websockets.exceptions import ConnectionClosed
 
-from service.live.connection import EVENTS_LIMIT
 from tests.live.recorder import client_frame, opening
 from tests.live.stage import Stage, keeping, member, serving, token, until
 
@@ -208,19 +207,6 @@ def test_a_full_gateway_says_so_and_when_to_come_back(stage: Stage, monkeypatch:
             assert b"\r\nRetry-After: " in head
             assert json.loads(body)["title"] == "No more connections here, try again shortly"
             writer.close()
-
-    uvloop.run(story())
-
-
-def test_who_sends_too_much_is_closed(stage: Stage) -> None:
-    async def story() -> None:
-        async with serving(stage.config()) as (_, port), member(port, 1) as ana:
-            for _ in range(EVENTS_LIMIT):
-                await ana.ask("dance", {})
-            with pytest.raises(ConnectionClosed) as seen:
-                await ana.ask("dance", {})
-            assert seen.value.rcvd is not None
-            assert (seen.value.rcvd.code, seen.value.rcvd.reason) == (1008, "too many messages")
 
     uvloop.run(story())
 

@@ -83,6 +83,29 @@ def test_byte_by_byte_gives_the_same_events(stream: bytes) -> None:
     assert outcome(feed([bytes((byte,)) for byte in stream])) == outcome(feed([stream]))
 
 
+class Thrifty(Recorder):
+    """With a small budget."""
+
+    __slots__ = ()
+
+    budget = 20
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(streams(), st.integers(1, 400))
+def test_nobody_gets_more_than_the_budget_out_of_us(stream: bytes, size: int) -> None:
+    generous, thrifty = Recorder(), Thrifty()
+    for start in range(0, len(stream), size):
+        for wire in (generous, thrifty):
+            wire.data_received(stream[start : start + size])
+    assert (("flooded",) in thrifty.hooks) == (generous.spent > Thrifty.budget)
+    expected = [hook for hook in thrifty.hooks if hook != ("flooded",)]
+    assert expected == generous.hooks[: len(expected)]
+    assert len(thrifty.texts) <= Thrifty.budget
+    if generous.spent > Thrifty.budget:
+        assert thrifty.state == CLOSED
+
+
 @given(st.lists(st.binary(max_size=200), max_size=6), st.booleans())
 @example([b"\r\n\r\n"], False)
 @example([b"GET / HTTP/1.1\r\n\r\n"], False)
