@@ -4,6 +4,7 @@ import gc
 import os
 from typing import Any
 
+from service import metrics
 from service.config import Config
 from service.live.worker import count_reload
 
@@ -11,6 +12,7 @@ from service.live.worker import count_reload
 os.environ.setdefault("UV_USE_IO_URING", "0")
 
 _config = Config.from_env()
+metrics.share("gateway")
 
 wsgi_app = "service.live.worker:application"
 worker_class = "service.live.worker.GatewayWorker"
@@ -41,6 +43,16 @@ def pre_fork(server: Any, worker: Any) -> None:
     """Leave nothing for a worker to collect."""
     gc.collect()
     gc.freeze()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """However a worker ended, what it counted stays, and what it held is gone."""
+    metrics.bury(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    """Leave nothing behind."""
+    metrics.clear_away()
 
 
 def on_reload(server: Any) -> None:

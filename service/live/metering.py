@@ -69,8 +69,8 @@ class Meter:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._board = metrics.Board()
-        self._numbers = Numbers(self._board)
+        self.board = metrics.Board()
+        self._numbers = Numbers(self.board)
         self._lags: list[float] = []
         self._flushes: list[float] = []
         self._failed = 0
@@ -163,7 +163,7 @@ class Meter:
             return Page(packets.to_json(self.readiness()), JSON)
         if request.path == "/metrics":
             metrics.authorize(self._gateway.config.metrics_token, request.headers.get("authorization", ""))
-            return Page(self._board.page(), metrics.KIND)
+            return Page(self.board.page(), metrics.KIND)
         return None
 
     def readiness(self) -> dict[str, Any]:
