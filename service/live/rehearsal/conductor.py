@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 from service.live.rehearsal.plan import Plan, Progress, Result, Tally, percentiles
 
 # A process may hold 20,000 descriptors at most; members who return leave theirs behind for a moment.
-MEMBERS_PER_PROCESS = 14_000
+MEMBERS_PER_PROCESS = 17_000
 PAUSE_SECONDS = 0.01
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -1,6 +1,7 @@
 """What a crowd does, phase by phase. Each phase is a coroutine that ends when the phase is over."""
 
 import asyncio
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from service.live.rehearsal.curves import arrived
 from service.live.rehearsal.member import Member, State
 
 TICK = 0.02
+TURN = 0.01
+RUSH = 50  # joins under way
 CODES_AT_ONCE = 25
 TRIES = 4
 
@@ -83,7 +86,20 @@ async def arrive(crowd: Crowd, ready: deque[Member]) -> None:
         while ready and started < due and crowd.asking < plan.window:
             ready.popleft().connect()
             started += 1
+        await _turn(crowd)
+
+
+async def _turn(crowd: Crowd) -> None:
+    """Let things happen; in a rush act in turns, each with all the answers that came meanwhile.
+
+    Woken by every single answer, the members would drive the servers that they share the machine with from its cores,
+    and its caches: six changes of process a join instead of one, and up to half as much CPU again on both sides.
+    """
+    if crowd.asking < RUSH:
         await asyncio.sleep(TICK)
+    else:
+        time.sleep(TURN)  # noqa: ASYNC251 - nobody is to be woken
+        await asyncio.sleep(0)
 
 
 async def churn(crowd: Crowd, until: asyncio.Event) -> None:
