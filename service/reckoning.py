@@ -4,20 +4,20 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ColumnElement, func, select
 
 from service.checkin.models import CheckIn
 from service.extensions import db
 from service.founding import Enactment, is_synthetic
 from service.live.models import Stay
 from service.live.rehearsal import Result
+from service.live.watch_time import EVERYBODY, connection_seconds, watch_seconds
 from service.org.models import Member
 from service.watching import Watcher
 
 Counted = dict[str, Any]
 
 SETTLE_SECONDS = 20.0
-EVERYBODY = true()
 # What the clocks of both sides may differ by, a stay: the way to the server and the wait for its batch.
 STAY_TOLERANCE_SECONDS = 0.25
 
@@ -44,15 +44,15 @@ def written(day: Enactment) -> dict[str, Any]:
 
 def counted(day: Enactment, whose: ColumnElement[bool] = EVERYBODY, who: ColumnElement[bool] = EVERYBODY) -> Counted:
     """Stays of the day where `whose` holds, and check-ins where `who` does."""
-    watched = func.coalesce(func.sum(func.extract("epoch", Stay.left_at - Stay.joined_at)), 0)
-    stays = select(func.count(), func.count(Stay.left_at), func.count(func.distinct(Stay.member_id)), watched)
-    total, closed, joined, seconds = db.session.execute(stays.where(Stay.stream_id == day.stream, whose)).one()
+    stays = select(func.count(), func.count(Stay.left_at), func.count(func.distinct(Stay.member_id)))
+    total, closed, joined = db.session.execute(stays.where(Stay.stream_id == day.stream, whose)).one()
     checked = select(func.count()).select_from(CheckIn).where(CheckIn.activity_id == day.activity, who)
     return {
         "joined": joined,
         "stays": total,
         "open_stays": total - closed,
-        "watch_seconds": round(float(seconds), 3),
+        "watch_seconds": round(float(watch_seconds(day.stream, whose)), 3),
+        "connection_seconds": round(float(connection_seconds(day.stream, whose)), 3),
         "checked_in": db.session.scalar(checked) or 0,
     }
 
@@ -62,14 +62,15 @@ def compare(ledger: dict[str, Any], result: Result, feed: dict[str, Any]) -> dic
     members = {name: value for name, value in asdict(result).items() if name != "online"}
     guests = ledger["guests"]
     own = {name: ledger[name] - value for name, value in guests.items()}
-    drift = abs(own["watch_seconds"] - result.watch_seconds)
+    # Each of a member's connections measures its own time.
+    drift = abs(own["connection_seconds"] - result.watch_seconds)
     agreed = {
         "joined": own["joined"] == result.joined and ledger["joined"] == feed.get("joined"),
         "checked_in": own["checked_in"] == result.checked_in and ledger["checked_in"] == feed.get("checked_in"),
         "stays": own["stays"] == result.stays and own["open_stays"] == 0,
         # A guest may still be there, and may have been there at the peak.
         "online_at_end": all(within(feed.get(name), 0, guests["open_stays"]) for name in ("online", "connections")),
-        "watch_seconds": drift <= STAY_TOLERANCE_SECONDS * max(1, result.stays),
+        "connection_seconds": drift <= STAY_TOLERANCE_SECONDS * max(1, result.stays),
         "peak": within(feed.get("peak"), result.peak, result.peak + guests["joined"]),
         # Where nobody got in, everything agrees at nought.
         "failed": result.failed == 0,
@@ -78,7 +79,7 @@ def compare(ledger: dict[str, Any], result: Result, feed: dict[str, Any]) -> dic
         **ledger,
         "peak": feed.get("peak"),
         "online_at_end": feed.get("online"),
-        "watch_seconds_drift_per_stay": round(drift / max(1, result.stays), 4),
+        "drift_seconds_per_stay": round(drift / max(1, result.stays), 4),
         "feed": feed,
         "members": members,
         "agreement": agreed,

@@ -72,7 +72,8 @@ def test_all_sides_count_the_same(data_dir: Path) -> None:
     assert figures["stays"] == members["stays"] > 300
     assert figures["peak"] == 300
     assert figures["online_at_end"] == 0
-    assert abs(figures["watch_seconds"] - members["watch_seconds"]) <= 0.25 * members["stays"]
+    assert abs(figures["connection_seconds"] - members["watch_seconds"]) <= 0.25 * members["stays"]
+    assert 0 < figures["watch_seconds"] <= figures["connection_seconds"]
     assert members["failed"] == members["lost"] == 0
 
 
@@ -127,8 +128,8 @@ def test_rehearsal_beside_the_real_wechat(data_dir: Path) -> None:
 
 
 def test_guests_are_counted_apart() -> None:
-    stays = {"joined": 21, "stays": 22, "open_stays": 1, "watch_seconds": 90.0, "checked_in": 11}
-    guests = {"joined": 1, "stays": 1, "open_stays": 1, "watch_seconds": 0.0, "checked_in": 1}
+    stays = {"joined": 21, "stays": 22, "open_stays": 1, "connection_seconds": 90.0, "checked_in": 11}
+    guests = {"joined": 1, "stays": 1, "open_stays": 1, "connection_seconds": 0.0, "checked_in": 1}
     result = RESULT | {"joined": 20, "stays": 21, "peak": 20, "checked_in": 10, "watch_seconds": 90.0}
     feed = {"joined": 21, "checked_in": 11, "online": 1, "connections": 1, "peak": 21}
     ledger = stays | {"guests": guests}
