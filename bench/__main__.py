@@ -6,11 +6,11 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import day, density, fanout, figures, joins, million, recovery, soak
+from bench import cold, day, density, fanout, figures, joins, million, recovery, soak, tls
 from bench.figures import Figure
 from bench.stage import open_stage
 
-ROWS = (joins.measure, density.measure, fanout.measure, recovery.measure)
+ROWS = (joins.measure, tls.measure, density.measure, fanout.measure, recovery.measure, cold.measure)
 
 Measured = tuple[list[Figure], list[str]]
 

@@ -99,14 +99,15 @@ def start(server: Server, stage: Stage) -> Iterator[Running]:
     command = [part.format(port=port) for part in server.command]
     process = subprocess.Popen(command, env=environment, cwd=ROOT)
     try:
-        _wait_until_it_accepts(int(port), process)
+        wait_until_it_accepts(int(port), process)
         yield Running(server, f"http://127.0.0.1:{port}", process)
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _wait_until_it_accepts(port: int, process: "subprocess.Popen[bytes]") -> None:
+def wait_until_it_accepts(port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Return when somebody listens; RuntimeError when the process ends, or does not get that far."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:

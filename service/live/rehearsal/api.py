@@ -42,7 +42,19 @@ class Lane:
 
     async def post(self, path: str, body: dict[str, Any], *, token: str = "") -> Answer:
         """POST JSON. An idle connection that the server has closed meanwhile is opened again, once."""
-        request = self._request(path, json.dumps(body).encode(), token)
+        return await self._ask(self._request("POST", path, json.dumps(body).encode(), token))
+
+    async def get(self, path: str, *, token: str = "") -> Answer:
+        """GET, likewise."""
+        return await self._ask(self._request("GET", path, b"", token))
+
+    def close(self) -> None:
+        """Hang up; the next request connects again."""
+        if self._writer is not None:
+            self._writer.close()
+        self._reader = self._writer = None
+
+    async def _ask(self, request: bytes) -> Answer:
         reused = self._writer is not None
         try:
             return await self._exchange(request)
@@ -52,16 +64,10 @@ class Lane:
                 raise
         return await self._exchange(request)
 
-    def close(self) -> None:
-        """Hang up; the next request connects again."""
-        if self._writer is not None:
-            self._writer.close()
-        self._reader = self._writer = None
-
-    def _request(self, path: str, body: bytes, token: str) -> bytes:
+    def _request(self, method: str, path: str, body: bytes, token: str) -> bytes:
         authorization = f"Authorization: Bearer {token}\r\n" if token else ""
         head = (
-            f"POST {self._base.path.rstrip('/')}{path} HTTP/1.1\r\nHost: {self._base.netloc}\r\n"
+            f"{method} {self._base.path.rstrip('/')}{path} HTTP/1.1\r\nHost: {self._base.netloc}\r\n"
             f"{authorization}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
