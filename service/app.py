@@ -1,5 +1,6 @@
 """The application factory: configuration, extensions, rooms, errors."""
 
+import math
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from service.deadline import Deadline
 from service.extensions import db, migrate, socketio
 
 if TYPE_CHECKING:
+    from service.metrics import Board
     from service.working import Task
 
 API = "/api/v1"
@@ -89,20 +91,22 @@ def engine_options() -> dict[str, Any]:
     }
 
 
-def worker_tasks(app: Flask) -> "list[Task]":
+def worker_tasks(app: Flask, board: "Board") -> "list[Task]":
     """What `chunshui worker` does, room by room."""
     from service.activity import rules as activity
     from service.checkin.ledger import checked_in
     from service.live import reaping
     from service.notify.courier import Courier, keep_house
-    from service.working import Task
+    from service.working import Task, look_at_services
 
     reaping.register_ledger(app, checked_in)
     return [
         *reaping.tasks(app.config["CHUNSHUI"]),
         Task("openings", 2.0, lambda _: activity.announce(now())),
-        Task("deliveries", 0.5, Courier()),
+        # A run lasts for as long as there is something to deliver.
+        Task("deliveries", 0.5, Courier(), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
+        Task("services", 5.0, lambda _: look_at_services(board)),
     ]
 
 

@@ -106,12 +106,13 @@ def worker() -> None:
     """The loop of periodic tasks; any number of copies may run."""
     from service.app import create_core, worker_tasks
     from service.logs import configure
-    from service.working import run
+    from service.metrics import Board
+    from service.working import Crew, run
 
     config = settings()
     configure(config.log_level, "worker")
-    app = create_core(config)
-    run(app, worker_tasks(app))
+    app, board = create_core(config), Board("worker")
+    run(app, Crew(worker_tasks(app, board), board), config)
 
 
 @main.command(help=words("对运行中的系统演练。", "Rehearse against a running installation."))

@@ -85,8 +85,9 @@ class Running:
 class Board:
     """The metrics of one process; `page` is what Prometheus reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: str) -> None:
         self.registry = CollectorRegistry()
+        self.vitals = Vitals(self, process)
 
     def counter(self, name: str, doc: str, labels: Sequence[str] = ()) -> Counter:
         """Something that only grows; of all workers together."""

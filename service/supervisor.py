@@ -199,7 +199,7 @@ def settings(installation: Installation, config: dict[str, str], *, data_dir: Pa
         "SECRET_KEY": kept_secret(data_dir / "secret_key"),
         "DATA_DIR": str(data_dir),
     }
-    for name, default in (("WEB_PORT", 8000), ("GATEWAY_PORT", 8001)):
+    for name, default in (("WEB_PORT", 8000), ("GATEWAY_PORT", 8001), ("WORKER_PORT", 8003)):
         wanted = environ.get(name) or str(default)
         if not wanted.isdecimal() or not 0 < int(wanted) < 65_336:
             raise ConfigError(f"{name}: 1 to 65335")
@@ -243,12 +243,12 @@ def processes(environ: dict[str, str], logs: Path, sandbox_port: int | None) -> 
 
 
 def wait_ready(installation: Installation) -> None:
-    """Return when web and gateway answer; InstallationError with the end of a log if one does not."""
+    """Return when each of our processes is ready; InstallationError with the end of a log if one does not become it."""
     config = installation.config
-    for name, port in (("gateway", config.gateway_port), ("web", config.web_port)):
+    for name, port in (("gateway", config.gateway_port), ("web", config.web_port), ("worker", config.worker_port)):
         process = next(one for one in installation.processes if one.name == name)
         deadline = time.monotonic() + READY_SECONDS
-        while not answers(f"http://127.0.0.1:{port}/healthz"):
+        while not answers(f"http://127.0.0.1:{port}/readyz"):
             if process.ended() or time.monotonic() > deadline:
                 raise InstallationError(f"{name} did not start:\n{embedded.tail(process.log)}")
             time.sleep(0.05)

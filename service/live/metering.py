@@ -6,11 +6,10 @@ a time. Whoever knows something new gives it a public attribute and adds a line 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from service import metrics
+from service import metrics, probes
 from service.errors import ServiceError
-from service.live import packets
 
 if TYPE_CHECKING:
     from service.live.connection import Connection
@@ -19,21 +18,13 @@ if TYPE_CHECKING:
 
 READ_SECONDS = 1.0
 SLICE = 500
-JSON = "application/json"
-
-
-class Page(NamedTuple):
-    """The body of an answer, and its media type."""
-
-    body: bytes
-    kind: str
 
 
 class Numbers:
     """The metrics of a gateway worker."""
 
     def __init__(self, board: metrics.Board) -> None:
-        self.vitals = metrics.Vitals(board, "gateway")
+        self.vitals = board.vitals
         self.lag = metrics.loop_lag(board)
         self.connections = board.gauge("gateway_connections", "Open connections.")
         self.limit = board.gauge("gateway_connections_limit", "How many connections may be open.")
@@ -69,7 +60,7 @@ class Meter:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self.board = metrics.Board()
+        self.board = metrics.Board("gateway")
         self._numbers = Numbers(self.board)
         self._lags: list[float] = []
         self._flushes: list[float] = []
@@ -155,16 +146,10 @@ class Meter:
 
     # What is asked.
 
-    def page(self, request: Request) -> Page | None:
-        """The answer to a plain GET, None where there is none; ServiceError if it is to be refused."""
-        if request.path == "/healthz":
-            return Page(b'{"status":"ok"}', JSON)
-        if request.path == "/readyz":
-            return Page(packets.to_json(self.readiness()), JSON)
-        if request.path == "/metrics":
-            metrics.authorize(self._gateway.config.metrics_token, request.headers.get("authorization", ""))
-            return Page(self.board.page(), metrics.KIND)
-        return None
+    def page(self, request: Request) -> probes.Page | None:
+        """The answer to a probe, None if it is none; ServiceError if it is to be refused."""
+        authorization, token = request.headers.get("authorization", ""), self._gateway.config.metrics_token
+        return probes.page(request.path, authorization, readiness=self.readiness, board=self.board, token=token)
 
     def readiness(self) -> dict[str, Any]:
         """That members can be let in; ServiceError with the reason if not.
