@@ -1,7 +1,5 @@
 """The gateway under gunicorn: the clients that members really use, signals, and a worker that dies."""
 
-import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -12,11 +10,9 @@ from typing import Any
 import pytest
 import socketio
 import uvloop
-from websockets.exceptions import ConnectionClosed, InvalidMessage
-from websockets.protocol import State
 
 from tests.live.processes import Running, running
-from tests.live.stage import Member, Stage, keeping, member, stopped, token, until
+from tests.live.stage import Stage, member, token, until
 from tests.waiting import eventually
 
 
@@ -91,79 +87,6 @@ def test_terminating_twice_ends_once_and_leaves_nothing_over(stage: Stage, tmp_p
     assert gateway.process.returncode == 0
     assert stage.online(stream) == 0
     assert [row[3] for row in stage.stays(stream)] == ["owner"] * 5
-
-
-def test_a_killed_workers_members_leave_the_count_when_its_lease_ends(stage: Stage, tmp_path: Path) -> None:
-    stream = stage.stream()
-
-    async def story(gateway: Running) -> None:
-        async with AsyncExitStack() as stack:
-            crowd: list[Member] = []
-            for number in range(16):
-                crowd.append(await stack.enter_async_context(member(gateway.port, number + 1)))
-                await crowd[-1].join(stream)
-            await until(lambda: stage.online(stream) == 16)
-            os.kill(gateway.workers()[0], signal.SIGKILL)
-            await until(lambda: stage.online(stream) == alive(crowd) < 16)
-            await until(lambda: stage.snapshot(stream).basis == "exact")
-            assert stage.snapshot(stream).connections == alive(crowd)
-
-    with running(stage.config(), tmp_path, workers=2) as gateway, keeping(stage, stream):
-        uvloop.run(story(gateway))
-
-
-def test_a_reload_is_not_seen_in_the_count(stage: Stage, tmp_path: Path) -> None:
-    stream = stage.stream(grace=5)
-    over = asyncio.Event()
-    seen: list[int] = []
-
-    async def visit(gateway: Running, number: int) -> None:
-        """Join, and join again when sent away, as every client does."""
-        while not over.is_set():
-            with contextlib.suppress(ConnectionClosed, OSError, InvalidMessage):
-                async with member(gateway.port, number) as one:
-                    await one.join(stream)
-                    closed = asyncio.create_task(one.socket.wait_closed())
-                    ended = asyncio.create_task(over.wait())
-                    await asyncio.wait({closed, ended}, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.sleep(0.1)
-
-    async def story(gateway: Running) -> None:
-        async with asyncio.TaskGroup() as visitors:
-            for number in range(1, 9):
-                visitors.create_task(visit(gateway, number))
-            await until(lambda: stage.online(stream) == 8)
-            old = gateway.workers()
-            gateway.process.send_signal(signal.SIGHUP)
-            while set(old) & set(gateway.workers()):
-                seen.append(stage.online(stream))
-                await asyncio.sleep(0.05)
-            await until(lambda: stage.snapshot(stream).connections == 8)
-            over.set()
-
-    with running(stage.config(), tmp_path, workers=2) as gateway:
-        uvloop.run(story(gateway))
-    assert set(seen) == {8}
-
-
-def test_a_worker_that_stood_still_past_its_lease_brings_its_members_back(stage: Stage, tmp_path: Path) -> None:
-    stream = stage.stream()
-
-    async def story(gateway: Running) -> None:
-        async with member(gateway.port, 1) as ana, member(gateway.port, 2) as ben:
-            await ana.join(stream)
-            await ben.join(stream)
-            with stopped(*gateway.workers()):
-                await until(lambda: stage.online(stream) == 0)
-            await until(lambda: stage.online(stream) == 2)
-            assert (await ana.join(stream))["count"] == 2
-
-    with running(stage.config(), tmp_path) as gateway, keeping(stage, stream):
-        uvloop.run(story(gateway))
-
-
-def alive(crowd: list[Member]) -> int:
-    return sum(one.socket.state is State.OPEN for one in crowd)
 
 
 def test_the_parents_death_ends_the_workers(stage: Stage, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 After every fault: the count right within its bound, every stay that the members remember in the ledger and no other,
 nothing left over, and in no log an exception that is not a trouble named and borne. (A lost master of a cluster is in
-test_cluster.py, one peer's and one clock's faults in test_gateway_process.py.)
+test_cluster.py, a peer that is gone and a clock that is off in test_peer_faults.py.)
 """
 
 import asyncio
