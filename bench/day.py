@@ -63,9 +63,9 @@ class Day:
     def _recounted(self) -> str:
         deadline = time.monotonic() + AUDIT_SECONDS  # members within grace are let go without a change of the count
         with self.site.valkey() as client:
-            found = audit(client, self.site.stream)
+            found = audit(client, self.site.slots)
             while not found.at_rest and time.monotonic() < deadline:
-                found = audit(client, self.site.stream)
+                found = audit(client, self.site.slots)
         if not found.at_rest:
             return "recounted while something moved"
         self.disagreements += len(found.differences)
@@ -235,7 +235,7 @@ def judge(day: Day, result: Result) -> None:
     day.disagreements += abs(rows[0] - result.stays) + rows[1]
     day.note(f"stays: the members counted {result.stays:,}, PostgreSQL has {rows[0]:,}, {rows[1]} of them open")
     with day.site.valkey() as client:
-        left = audit(client, day.site.stream).differences
+        left = audit(client, day.site.slots).differences
     day.disagreements += len(left)
     day.note(f"left over in Valkey: {left or 'nothing'}")
     tell_audits(day)

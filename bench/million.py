@@ -84,7 +84,7 @@ def reach(site: Site, crowd: Crowd, *, members: int, notes: list[str], say: Call
     except RuntimeError as failure:
         notes.append(f"- {failure}"[:400])
     with site.valkey() as client:
-        found = audit(client, site.stream)
+        found = audit(client, site.slots)
     notes.append(f"- recounted{' at rest' if found.at_rest else ''}: differences {found.differences or 0}")
     return online
 

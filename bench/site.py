@@ -28,6 +28,7 @@ from service.config import Config
 from service.demo import prepared
 from service.extensions import db
 from service.live.rehearsal import Candidate
+from service.live.scripts import Slot, slots_of
 from service.org.models import Division, Organisation, within
 from service.supervisor import Installation, installed
 from service.watching import Watcher
@@ -97,6 +98,11 @@ class Site:
     @property
     def config(self) -> Config:
         return self.installation.config
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Where the stream's members are counted."""
+        return slots_of(self.stream, self.config.live_shards)
 
     @property
     def gateway_url(self) -> str:

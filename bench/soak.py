@@ -98,9 +98,9 @@ def recount(site: Site, crowd: Crowd, members: int) -> dict[str, int]:
     crowd.order("calm")
     crowd.until(lambda: crowd.tally.online == members and right(site, members), within=30.0, what="rest")
     with site.valkey() as client:
-        found = audit(client, site.stream)
+        found = audit(client, site.slots)
         while not found.at_rest:
-            found = audit(client, site.stream)
+            found = audit(client, site.slots)
     crowd.order("stir")
     return found.differences
 

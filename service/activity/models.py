@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from flask import current_app
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -26,6 +27,12 @@ KINDS = ("themed_day", "dialogue", "joint_class", "training", "seminar", "meetin
 ATTENDANCES = ("open", "rostered")
 TIERS = ("lead", "undertaking", "assisting")
 SOURCES = ("hls", "channels", "external_h5", "tv")
+
+
+def planned_shards() -> int:
+    """The setting of the day when a stream is planned."""
+    shards: int = current_app.config["CHUNSHUI"].live_shards
+    return shards
 
 
 class Series(Base):
@@ -122,6 +129,7 @@ class Stream(Base):
     __table_args__ = (
         CheckConstraint("opens_at < closes_at", name="window"),
         CheckConstraint("grace_seconds BETWEEN 0 AND 600", name="grace"),
+        CheckConstraint("shards BETWEEN 1 AND 64", name="shards"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -130,6 +138,8 @@ class Stream(Base):
     grace_seconds: Mapped[int] = mapped_column(Integer, server_default=text("10"))
     opens_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     closes_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
+    # Over how many slots of Valkey its members are spread: fixed, because a member must be counted in one place only.
+    shards: Mapped[int] = mapped_column(Integer, default=planned_shards, server_default=text("1"))
     peak: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     peak_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 

@@ -23,6 +23,7 @@ from service.clock import iso
 from service.errors import ServiceError
 from service.extensions import db
 from service.live.figures import note_check_ins
+from service.live.scripts import slots_of
 from service.notify.outbox import Event, publish_many
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,8 @@ FIND = text(
     SELECT a.attendance, a.rehearsal,
         ARRAY(SELECT o.path FROM activity_invitations i JOIN organisations o ON o.id = i.organisation_id
               WHERE i.activity_id = a.id),
-        s.id, s.checkin_opens_at, s.checkin_closes_at, ARRAY(SELECT id FROM streams WHERE sitting_id = s.id)
+        s.id, s.checkin_opens_at, s.checkin_closes_at,
+        ARRAY(SELECT ARRAY[id, shards] FROM streams WHERE sitting_id = s.id)
     FROM activities a JOIN sittings s ON s.activity_id = a.id
     WHERE a.id = :activity ORDER BY s.starts_at
     """
@@ -118,7 +120,8 @@ class Window(NamedTuple):
     sitting: int
     opens_at: datetime
     closes_at: datetime
-    streams: Sequence[int] = ()
+    # Each with the number of slots that its members are spread over.
+    streams: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +220,8 @@ def tell(occasion: Occasion, made: Sequence[Record]) -> None:
     try:
         for window in occasion.windows:
             members = [record.member_id for record in made if record.sitting_id == window.sitting]
-            for stream in window.streams if members else ():
-                note_check_ins(client, stream, members)
+            for stream, shards in window.streams if members else ():
+                note_check_ins(client, slots_of(stream, shards), members)
     except redis.RedisError as error:
         log.warning("check-ins not told to the live figures: %s", type(error).__name__)
 

@@ -17,7 +17,8 @@ _POLICIES = """
 SELECT s.id, s.grace_seconds, extract(epoch FROM s.opens_at)::float8, extract(epoch FROM s.closes_at)::float8,
        a.attendance,
        ARRAY(SELECT o.path FROM activity_invitations i JOIN organisations o ON o.id = i.organisation_id
-             WHERE i.activity_id = a.id)
+             WHERE i.activity_id = a.id),
+       s.shards
 FROM streams s JOIN sittings t ON t.id = s.sitting_id JOIN activities a ON a.id = t.activity_id
 WHERE s.closes_at > now() - make_interval(days => %s)
 """
@@ -33,6 +34,7 @@ class Policy:
     closes: float
     rostered: bool
     invited: tuple[str, ...]
+    shards: int = 1
 
     def invites(self, organisation: str) -> bool:
         """Whether a member of the organisation at this path may come: `open` is for everybody."""
@@ -70,6 +72,6 @@ def load(connection: Link) -> Rules:
 def read_policies(rows: Iterable[tuple[Any, ...]]) -> dict[int, Policy]:
     """Policies by stream from rows of the query."""
     return {
-        stream: Policy(grace, opens, closes, attendance == "rostered", tuple(invited))
-        for stream, grace, opens, closes, attendance, invited in rows
+        stream: Policy(grace, opens, closes, attendance == "rostered", tuple(invited), shards)
+        for stream, grace, opens, closes, attendance, invited, shards in rows
     }

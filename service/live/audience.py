@@ -1,8 +1,8 @@
 """Everybody in one stream on one worker: the joins that wait for their flush, and the count that is pushed.
 
-Promises: one flush at a time, at most `flush_seconds` after a change and every `renew_seconds`; a join is acknowledged
-after the flush that carried it, or, without Valkey, with an unknown count; the count follows as soon as Valkey is back.
-A push is encoded once and written in slices, between which the loop does other things.
+Promises: a join is acknowledged after the flush that carried it, or, without Valkey, with an unknown count; the count
+is the sum of all slots, also of those where this worker holds nobody, and follows as soon as Valkey is back. A push is
+encoded once and written in slices, between which the loop does other things.
 """
 
 from __future__ import annotations
@@ -11,70 +11,52 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-import redis
-import structlog
-
 from service.clock import iso
 from service.live import packets
-from service.live.presence import Holding, Reply, flush
+from service.live.scripts import slots_of
+from service.live.tally import Tally
 
 if TYPE_CHECKING:
     from service.live.connection import Connection
     from service.live.gateway import Gateway
 
 SLICE = 250
-RETRY_SECONDS = 0.25
-
-log = structlog.get_logger(__name__)
 
 
 class Audience:
     """The members of one stream that this worker holds, and what they are told."""
 
-    def __init__(self, stream: int, gateway: Gateway) -> None:
+    def __init__(self, stream: int, gateway: Gateway, *, shards: int = 1) -> None:
         self.stream = stream
         self.gateway = gateway
-        self.holding = Holding(stream)
+        self.tallies = tuple(Tally(slot, self) for slot in slots_of(stream, shards))
         self.connections: set[Connection] = set()
-        self._waiting: list[tuple[Connection, str]] = []
-        self._reply: Reply | None = None
-        self._unreachable = False
-        self._changed = False
-        self._flushing: asyncio.Task[None] | None = None
-        self._retry_at = self._renew_at = 0.0
+        self._answered: list[tuple[Connection, str]] = []
         self._push_at = gateway.now() + self._jittered()
-        self.renewed_at = gateway.now()  # by a flush that was begun then, and answered
 
     def enter(self, connection: Connection) -> None:
         """`connection` has joined."""
         self.connections.add(connection)
-        self.holding.join(connection.member, connection.attribution)
-        self.holding.connect()
-        self._changed = True
+        self._tally(connection).enter(connection.member, connection.attribution)
 
     def exit(self, connection: Connection) -> None:
         """`connection` is no longer here; its member counts until `leave`."""
         self.connections.discard(connection)
-        self.holding.disconnect()
-        self._changed = True
+        self._tally(connection).exit()
 
     def leave(self, connection: Connection) -> None:
         """The member of `connection` is let go."""
-        self.holding.leave(connection.member)
-        self._changed = True
+        self._tally(connection).leave(connection.member)
 
     def answer_after_flush(self, connection: Connection, ack: str) -> None:
         """Acknowledge a join when it is counted."""
-        self._waiting.append((connection, ack))
-        self._changed = True
+        self._tally(connection).answer_after_flush(connection, ack)
 
     def tick(self, now: float) -> None:
         """Flush and push when it is time."""
-        renew = now >= self._renew_at
-        if self._flushing is None and (self._changed or renew) and now >= self._retry_at:
-            if renew:
-                self._renew_at = now + self.gateway.config.renew_seconds
-            self._flushing = self.gateway.loop.create_task(self._flush(renew))
+        keep = self.members > 0
+        for tally in self.tallies:
+            tally.tick(now, keep=keep)
         if now >= self._push_at:
             self._push_at = now + self._jittered()
             self.push()
@@ -82,59 +64,44 @@ class Audience:
     @property
     def members(self) -> int:
         """How many distinct members are held, those within grace too."""
-        return len(self.holding)
+        return sum(len(tally.holding) for tally in self.tallies)
+
+    @property
+    def renewed_at(self) -> float:
+        """When the flush was begun that renewed the oldest lease."""
+        return min(tally.renewed_at for tally in self.tallies)
 
     @property
     def reachable(self) -> bool:
-        """Whether Valkey answered the last flush."""
-        return not self._unreachable
+        """Whether Valkey answered the last flush to every slot."""
+        return all(tally.reachable for tally in self.tallies)
 
     @property
     def over(self) -> bool:
         """Whether nobody is here and Valkey knows it."""
-        return self._flushing is None and not self._waiting and not self.connections and self.holding.empty
+        return not self.connections and all(tally.over for tally in self.tallies)
 
     async def finish(self) -> None:
-        """Bring Valkey up to date and end the lease; whatever fails, the lease ends by itself."""
-        if self._flushing is not None:
-            await self._flushing
-        await self._flush(renew=True)
+        """Bring Valkey up to date and end the leases."""
+        await asyncio.gather(*(tally.finish() for tally in self.tallies))
 
-    async def _flush(self, renew: bool) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._changed = False
-        begun = self.gateway.now()
-        try:
-            reply = await flush(self.gateway.script, self.holding, timing=self.gateway.timing, renew=renew)
-        except (redis.RedisError, OSError) as error:
-            self._failed(error)
-            waiting, self._waiting = waiting + self._waiting, []
-        else:
-            self._succeeded(reply, begun)
-        finally:
-            self._flushing = None
-        self._answer(waiting)
+    def flushed(self, waiting: list[tuple[Connection, str]]) -> None:
+        """A slot's flush is over. Its joins are acknowledged when every slot said how many it counts, or failed."""
+        self._answered += waiting
+        if all(tally.tried for tally in self.tallies):
+            ready, self._answered = self._answered, []
+            self._answer(ready)
 
-    def _failed(self, error: Exception) -> None:
-        self.gateway.meter.flush_failed()
-        self._changed = True
-        self._retry_at = self.gateway.now() + RETRY_SECONDS
-        if not self._unreachable:
-            self._unreachable = True
-            log.warning("count unavailable", stream=self.stream, error=type(error).__name__)
+    def push_soon(self) -> None:
+        """Tell the count at the next tick."""
+        self._push_at = 0.0
 
-    def _succeeded(self, reply: Reply | None, begun: float) -> None:
-        self.gateway.meter.flushed(self.gateway.now() - begun)
-        self.renewed_at = begun
-        self._reply = reply or self._reply
-        if self._unreachable:
-            self._unreachable = False
-            self._push_at = 0.0  # the count follows
-            log.warning("count is back", stream=self.stream)
+    def _tally(self, connection: Connection) -> Tally:
+        return self.tallies[connection.member % len(self.tallies)]
 
     def _answer(self, waiting: list[tuple[Connection, str]]) -> None:
         """Acknowledge joins: nearly all of them with the same few ids, hence the same frames."""
-        answer = packets.to_json({"ok": True, **self._figures(known=not self._unreachable)})
+        answer = packets.to_json({"ok": True, **self._figures(known=self.reachable)})
         frames: dict[str, bytes] = {}
         for connection, ack in waiting:
             if connection.is_in(self):
@@ -144,11 +111,16 @@ class Audience:
                 connection.write(frame)
 
     def _figures(self, *, known: bool = True) -> dict[str, object]:
-        reply = self._reply
-        if reply is None or not known:
+        replies = [tally.reply for tally in self.tallies if tally.reply is not None]
+        if len(replies) < len(self.tallies) or not known:
             return {"stream": self.stream, "count": None, "basis": "degraded", "as_of": None}
-        basis = "degraded" if self._unreachable else reply.basis
-        return {"stream": self.stream, "count": reply.online, "basis": basis, "as_of": iso(reply.as_of)}
+        exact = self.reachable and all(reply.basis == "exact" for reply in replies)
+        return {
+            "stream": self.stream,
+            "count": sum(reply.online for reply in replies),
+            "basis": "exact" if exact else "degraded",
+            "as_of": iso(min(reply.as_of for reply in replies)),
+        }
 
     def push(self) -> None:
         """Tell everybody here the count: the last known one, which says of when it is and how good."""

@@ -72,17 +72,17 @@ class Recorder:
             elif now >= stream.opens_at:
                 # One failure is enough a round: a frozen Valkey would hold up every stream in turn.
                 try:
-                    seen = None if unread else self._read(client, stream.id, now)
+                    seen = None if unread else self._read(client, stream, now)
                 except redis.RedisError as error:
                     seen, unread = None, error
                 self._write(stream, seen, now)
         return unread
 
-    def _read(self, client: redis.Redis, stream: int, now: datetime) -> Snapshot:
-        if self._minutes.get(stream) == floor(now, MINUTE):
-            return read_snapshot(client, stream, timing=self.timing)
+    def _read(self, client: redis.Redis, stream: Live, now: datetime) -> Snapshot:
+        if self._minutes.get(stream.id) == floor(now, MINUTE):
+            return read_snapshot(client, stream.slots, timing=self.timing)
         organisations, places = curved_organisations(), curved_places()
-        return read_snapshot(client, stream, timing=self.timing, organisations=organisations, places=places)
+        return read_snapshot(client, stream.slots, timing=self.timing, organisations=organisations, places=places)
 
     def _write(self, stream: Live, seen: Snapshot | None, now: datetime) -> None:
         if seen is None:

@@ -5,7 +5,7 @@ without a change the figures are told again every REPEAT_SECONDS. Without Valkey
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ from service.deadline import SECONDS
 from service.live.figures import Snapshot, read_snapshot
 from service.live.nodes import View, open_sessions
 from service.live.schemas import SnapshotOut
-from service.live.scripts import Timing
+from service.live.scripts import Slot, Timing
 
 NAMESPACE = "/organisers"
 REPEAT_SECONDS = 2.0
@@ -33,7 +33,7 @@ SESSION_SECONDS = 15.0
 SNAPSHOT = SnapshotOut()
 NODES = ("organisation", "organisations", "place", "places")
 FIGURES = tuple(name for name in SNAPSHOT.fields if name not in NODES)
-COUNTS = ("online", "connections", "joined", "peak", "peak_at", "checked_in")
+COUNTS = ("online", "connections", "joined", "peak", "peak_at", "peak_basis", "checked_in")
 UNKNOWN = dict.fromkeys(COUNTS) | {"basis": "degraded", "reason": "valkey", "channels": {}, "sources": {}}
 
 Emit = Callable[[dict[str, Any], list[str]], None]
@@ -90,20 +90,21 @@ class Feed:
     def tick(self, monotonic: float) -> None:
         """Read every watched stream and tell whoever is owed something."""
         self._failed = False
-        for stream in {view.stream for view in self._subscriptions}:
-            views = [view for view in self._subscriptions if view.stream == stream]
-            seen = self._read(stream, views)
+        for slots in {view.slots for view in self._subscriptions}:
+            views = [view for view in self._subscriptions if view.slots == slots]
+            seen = self._read(slots, views)
             # Somebody may have left while Valkey answered.
             for view in views:
                 if subscription := self._subscriptions.get(view):
                     self._tell(subscription, seen, monotonic)
         self._last = {stream: self._last[stream] for _, stream in self._watched if stream in self._last}
 
-    def _read(self, stream: int, views: Iterable[View]) -> Snapshot | None:
+    def _read(self, slots: Sequence[Slot], views: Iterable[View]) -> Snapshot | None:
+        stream = slots[0].stream
         # One failure is enough a round: a frozen Valkey would hold up every stream in turn.
         if not self._failed:
             try:
-                self._last[stream] = self._ask(stream, views)
+                self._last[stream] = self._ask(slots, views)
                 self._away = False
                 return self._last[stream]
             except redis.RedisError as error:
@@ -112,10 +113,10 @@ class Feed:
         last = self._last.get(stream)
         return replace(last, reason="valkey") if last else None
 
-    def _ask(self, stream: int, views: Iterable[View]) -> Snapshot:
+    def _ask(self, slots: Sequence[Slot], views: Iterable[View]) -> Snapshot:
         organisations = sorted({node[0] for view in views for node in homes(view)})
         places = sorted({node[0] for view in views for node in places_of(view)})
-        return read_snapshot(self._client, stream, timing=self._timing, organisations=organisations, places=places)
+        return read_snapshot(self._client, slots, timing=self._timing, organisations=organisations, places=places)
 
     def _say_away(self, error: redis.RedisError) -> None:
         if not self._away:

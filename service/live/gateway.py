@@ -174,9 +174,7 @@ class Gateway:
         await self._send_away(SPREAD_SECONDS if hold else 0.0, hold=hold)
         await _until(lambda: not self.connections, LINGER_SECONDS)
         if hold:
-            await _until(
-                lambda: not any(len(one.holding) for one in self.audiences.values()), (deadline - self.now()) / 2
-            )
+            await _until(lambda: not any(one.members for one in self.audiences.values()), (deadline - self.now()) / 2)
         for connection in list(self.connections):
             connection.abort()
         if self._tick_handle is not None:
@@ -189,7 +187,7 @@ class Gateway:
         await self._valkey.aclose()
 
     def _empty(self) -> bool:
-        return not any(len(audience.holding) for audience in self.audiences.values())
+        return not any(audience.members for audience in self.audiences.values())
 
     async def _send_away(self, spread: float, *, hold: bool) -> None:
         connections = list(self.connections)
@@ -320,7 +318,7 @@ class Gateway:
                 connection.leave()
             audience = self.audiences.get(stream)
             if audience is None:
-                audience = self.audiences[stream] = Audience(stream, self)
+                audience = self.audiences[stream] = Audience(stream, self, shards=policy.shards)
             connection.join(audience)
             self.counters.joined += 1
         if ack:

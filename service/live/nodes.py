@@ -11,8 +11,10 @@ from datetime import datetime
 from sqlalchemy import select
 
 from service.activity.audience import organiser_may_watch, organising
+from service.activity.models import Stream
 from service.errors import ServiceError
 from service.extensions import db
+from service.live.scripts import Slot, slots_of
 from service.org.models import Division, Organisation, OrganiserSession, covers
 from service.org.organisers import Organiser
 
@@ -29,11 +31,16 @@ Place = tuple[str, str]
 class View:
     """What one subscription shows: a node of each tree with its children, all with their names."""
 
-    stream: int
+    slots: tuple[Slot, ...]
     organisation: Home | None
     organisations: tuple[Home, ...]
     place: Place | None
     places: tuple[Place, ...]
+
+    @property
+    def stream(self) -> int:
+        """The stream that all the slots are of."""
+        return self.slots[0].stream
 
 
 def view_of(organiser: Organiser, stream: int, *, organisation: int | None = None, place: str | None = None) -> View:
@@ -45,7 +52,8 @@ def view_of(organiser: Organiser, stream: int, *, organisation: int | None = Non
         raise ServiceError("stream_unknown")
     home, homes = home_of(organiser, stream, organisation)
     there, places = place_of(place)
-    return View(stream, home, tuple(homes), there, tuple(places))
+    shards = db.session.scalars(select(Stream.shards).where(Stream.id == stream)).one()
+    return View(slots_of(stream, shards), home, tuple(homes), there, tuple(places))
 
 
 def home_of(organiser: Organiser, stream: int, wanted: int | None) -> tuple[Home | None, list[Home]]:

@@ -1,4 +1,4 @@
-"""What one gateway worker holds of one stream, and how it reaches Valkey.
+"""What one gateway worker holds of one slot of a stream, and how it reaches Valkey.
 
 The promise: whatever is lost, late or doubled between a worker and Valkey, the counters end in the set of members
 that are really held. A `Holding` is pure: it does no I/O and reads no clock. It gives out one batch at a time, gives
@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import redis
 
-from service.live.scripts import AsyncCall, Timing, counting_keys
+from service.live.scripts import AsyncCall, Slot, Timing, counting_keys
 
 LIMIT = 500
 RESTARTS = 3
@@ -39,9 +39,9 @@ class Attribution(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One flush: leaves apply before joins; `passed` joined and left since the last one."""
+    """One flush to one slot: leaves apply before joins; `passed` joined and left since the last one."""
 
-    stream: int
+    slot: Slot
     boot: str
     sequence: int
     epoch: str
@@ -55,7 +55,7 @@ class Batch:
 
     def keys(self) -> list[str]:
         """KEYS of flush.lua."""
-        return counting_keys(self.stream, self.boot)
+        return counting_keys(self.slot, self.boot)
 
     def arguments(self, timing: Timing, now: int = 0) -> list[str | int]:
         """ARGV of flush.lua; `now` 0 means Valkey's own clock."""
@@ -68,7 +68,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Valkey's answer to a batch: the stream's figures after it, and whether they are exact."""
+    """Valkey's answer to a batch: the slot's figures after it, and whether they are exact."""
 
     status: Status
     epoch: str
@@ -110,7 +110,7 @@ def new_boot() -> str:
 
 
 class Holding:
-    """The members of one stream that this worker holds.
+    """The members of one slot that this worker holds.
 
     `join` and `leave` count the connections and graces of one member; only the first and the last one change anything
     outside. `connect` and `disconnect` count open sockets, which during grace are fewer.
@@ -118,11 +118,11 @@ class Holding:
 
     __slots__ = (
         "_attributions", "_behind", "_extra", "_joins", "_leaves", "_lost", "_passed", "_reported", "_sent",
-        "boot", "boots", "connections", "epoch", "sequence", "stream",
+        "boot", "boots", "connections", "epoch", "sequence", "slot",
     )  # fmt: skip
 
-    def __init__(self, stream: int, *, boots: Callable[[], str] = new_boot) -> None:
-        self.stream = stream
+    def __init__(self, slot: Slot, *, boots: Callable[[], str] = new_boot) -> None:
+        self.slot = slot
         self.boots = boots
         self.connections = 0
         self.epoch = ""
@@ -177,17 +177,18 @@ class Holding:
         """One socket fewer is in the stream."""
         self.connections -= 1
 
-    def batch(self, *, limit: int = LIMIT, renew: bool = False) -> Batch | None:
+    def batch(self, *, limit: int = LIMIT, renew: bool = False, keep: bool = False, late: bool = False) -> Batch | None:
         """What to send next, or None: the lost batch again, then what changed, or a bare renewal if `renew`.
 
-        Nothing while a batch is under way. A renewal that finds nobody held is final: the lease ends with it.
+        Nothing while a batch is under way. A renewal that finds nobody held is final, the lease ends with it, unless
+        `keep` asks to hear of this slot all the same. If what changed is `late`, whom no batch tells yet is in doubt.
         """
         if self._sent is not None:
             if not self._lost:
                 return None
             self._lost = False
-        elif (renew and not (self._unknown() and not self._attributions)) or self._changed():
-            self._sent = self._next(limit, renew)
+        elif (renew and (keep or self._attributions or not self._unknown())) or self._changed():
+            self._sent = self._next(limit, final=renew and not keep, late=late)
         return self._sent
 
     def acknowledge(self, reply: Reply) -> None:
@@ -251,16 +252,16 @@ class Holding:
         else:
             self._leaves[member] = None
 
-    def _next(self, limit: int, renew: bool) -> Batch:
+    def _next(self, limit: int, *, final: bool, late: bool) -> Batch:
         leaves = take(self._leaves, limit)
         joins = take(self._joins, limit - len(leaves))
         passed = tuple(islice(self._passed, limit - len(leaves) - len(joins)))
         self._passed.difference_update(passed)
         waiting = bool(self._joins or self._leaves or self._passed)
-        behind = len(self._joins) if self._behind else 0
-        self._behind = behind > 0
+        behind = len(self._joins) + len(self._leaves) if self._behind or late else 0
+        self._behind = self._behind and behind > 0
         return Batch(
-            stream=self.stream,
+            slot=self.slot,
             boot=self.boot,
             sequence=self.sequence,
             epoch=self.epoch,
@@ -269,7 +270,7 @@ class Holding:
             joins=tuple((member, self._attributions[member]) for member in joins),
             passed=passed,
             behind=behind,
-            final=renew and not waiting and not self._attributions and not self.connections,
+            final=final and not waiting and not self._attributions and not self.connections,
             more=waiting,
         )
 
@@ -287,7 +288,14 @@ def take(waiting: dict[int, None], limit: int) -> tuple[int, ...]:
 
 
 async def flush(
-    script: AsyncCall, holding: Holding, *, timing: Timing, renew: bool = False, limit: int = LIMIT
+    script: AsyncCall,
+    holding: Holding,
+    *,
+    timing: Timing,
+    renew: bool = False,
+    keep: bool = False,
+    late: Callable[[], bool] = lambda: False,
+    limit: int = LIMIT,
 ) -> Reply | None:
     """Bring Valkey up to date: on return, everything that was joined or left before the call is counted.
 
@@ -295,13 +303,13 @@ async def flush(
     was marked as lost; the next call sends it again. One call per holding at a time.
     """
     reply, restarts, repeating = None, 0, holding.repeating
-    while (batch := holding.batch(limit=limit, renew=renew)) is not None:
+    while (batch := holding.batch(limit=limit, renew=renew, keep=keep, late=late())) is not None:
         reply = await deliver(script, holding, batch, timing)
         renew = renew and repeating
         if reply.status == "restart":
             restarts += 1
             if restarts > RESTARTS:
-                raise Unsettled(f"stream {holding.stream}: {restarts} restarts in a row")
+                raise Unsettled(f"{holding.slot.tag}: {restarts} restarts in a row")
         elif not (batch.more or repeating):
             break
         repeating = False

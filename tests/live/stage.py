@@ -26,7 +26,7 @@ from service.config import Config
 from service.extensions import db as database
 from service.live.figures import Snapshot, read_snapshot, reap, settle, tick
 from service.live.gateway import Gateway
-from service.live.scripts import Timing
+from service.live.scripts import Slot, Timing, slots_of
 
 SECRET = "a secret that only the tests know, 32+"
 QUICK = {
@@ -100,7 +100,7 @@ class Stage:
     def snapshot(self, stream: int) -> Snapshot:
         """All figures in Valkey."""
         with redis.Redis.from_url(self.valkey.url) as client:
-            return read_snapshot(client, stream, timing=Timing.of(self.config()))
+            return read_snapshot(client, slots_of(stream, 1), timing=Timing.of(self.config()))
 
     def frozen_database(self) -> AbstractContextManager[None]:
         """PostgreSQL does not answer, and does not refuse either: every process of it is stopped."""
@@ -252,9 +252,9 @@ def _keep(stage: Stage, stream: int, over: threading.Event) -> None:
     timing = Timing.of(stage.config())
     while not over.wait(0.1):
         with contextlib.suppress(redis.RedisError), redis.Redis.from_url(stage.valkey.url) as client:
-            found = tick(client, stream, timing=timing, missed=1000)
+            found = tick(client, Slot(stream), timing=timing, missed=1000)
             if found.rebuilding:
-                settle(client, stream, epoch=found.epoch, lease=timing.lease)
+                settle(client, Slot(stream), epoch=found.epoch, lease=timing.lease)
             for boot in found.expired:
-                while reap(client, stream, boot, timing=timing) > 0:
+                while reap(client, Slot(stream), boot, timing=timing) > 0:
                     pass

@@ -23,7 +23,7 @@ from service.live.feed import Feed
 from service.live.figures import Snapshot, note, read_snapshot
 from service.live.nodes import View
 from service.live.presence import Attribution, Holding, flush
-from service.live.scripts import Timing, source
+from service.live.scripts import Slot, Timing, source
 from tests.live.cluster import MASTERS, Cluster, Node, clustered, free_ports, slot_of
 from tests.live.processes import Running, running, working
 from tests.live.stage import Member, Stage, member, stopped, until
@@ -69,7 +69,7 @@ async def come(config: Config, streams: range, *members: int) -> list[str]:
         script = client.register_script(source("flush"))
         statuses: list[str] = []
         for stream in streams:
-            holding = Holding(stream)
+            holding = Holding(Slot(stream))
             for number in members:
                 holding.join(number, HOME)
             reply = await flush(script, holding, timing=TIMING)
@@ -86,8 +86,8 @@ def test_scripts_run_on_whichever_master_and_after_it_forgot_them(
     forget_scripts(cluster)
     assert asyncio.run(come(config, STREAMS, 1, 2)) == ["applied"] * len(STREAMS)
     forget_scripts(cluster)
-    assert {read_snapshot(client, stream, timing=TIMING).online for stream in STREAMS} == {2}
-    assert {note(client, stream, [2, 3], field="joined") for stream in STREAMS} == {1}
+    assert {read_snapshot(client, [Slot(stream)], timing=TIMING).online for stream in STREAMS} == {2}
+    assert {note(client, {Slot(stream): ""}, [2, 3], field="joined") for stream in STREAMS} == {1}
     assert len({cluster.master_of(stream).port for stream in STREAMS}) == MASTERS
 
 
@@ -97,10 +97,10 @@ def test_a_script_needs_no_master_but_its_own(config: Config, cluster: Cluster, 
     stands_still = cluster.master_of(other).process
     assert stands_still
     asyncio.run(come(config, range(mine, mine + 1), 1, 2))
-    assert read_snapshot(client, mine, timing=TIMING).online == 2
+    assert read_snapshot(client, [Slot(mine)], timing=TIMING).online == 2
     forget_scripts(cluster)
     with stopped(stands_still.pid):
-        assert read_snapshot(client, mine, timing=TIMING).online == 2
+        assert read_snapshot(client, [Slot(mine)], timing=TIMING).online == 2
 
 
 def test_all_keys_of_a_stream_are_in_one_slot(config: Config, cluster: Cluster) -> None:
@@ -153,7 +153,7 @@ def hand_over(cluster: Cluster, stream: int) -> Node:
 def test_a_stream_that_is_moved_loses_nothing(
     config: Config, cluster: Cluster, client: redis.Redis, move: Callable[[Cluster, int], Node], stream: int
 ) -> None:
-    holding = Holding(stream)
+    holding = Holding(Slot(stream))
 
     async def join_meanwhile() -> None:
         loop_client = valkey.connect_async(config)
@@ -176,16 +176,16 @@ def test_a_stream_that_is_moved_loses_nothing(
     boot = holding.boot
     asyncio.run(join_meanwhile())
     assert holding.boot == boot
-    seen = read_snapshot(client, stream, timing=TIMING)
+    seen = read_snapshot(client, [Slot(stream)], timing=TIMING)
     assert (seen.online, seen.connections, seen.joined) == (len(holding),) * 3
-    assert audit(client, stream).differences == {}
+    assert audit(client, [Slot(stream)]).differences == {}
     eventually(cluster.whole)
 
 
 def test_a_cluster_that_is_not_there_is_an_error_of_redis(config: Config) -> None:
     nobody = replace(config, redis_url=f"redis+cluster://127.0.0.1:{free_ports(1)[0]}")
     with pytest.raises(redis.ConnectionError):
-        read_snapshot(valkey.connect(nobody), 1, timing=TIMING)
+        read_snapshot(valkey.connect(nobody), [Slot(1)], timing=TIMING)
     with pytest.raises(redis.ConnectionError):
         asyncio.run(come(nobody, STREAMS, 1))
 
@@ -207,11 +207,11 @@ def test_reads_a_clusters_address(url: str, nodes: list[tuple[str, int]], login:
 class Wall:
     """The organisers' feed of one stream, reading all the time in a thread; what it told."""
 
-    def __init__(self, config: Config, stream: int) -> None:
+    def __init__(self, config: Config, slots: tuple[Slot, ...]) -> None:
         self.told: list[dict[str, Any]] = []
         self.client = valkey.connect(config)
         self._feed = Feed(self.client, timing=Timing.of(config), emit=lambda told, _: self.told.append(told))
-        self._feed.watch("wall", View(stream, (2, "city"), (), ("54", "region"), ()))
+        self._feed.watch("wall", View(slots, (2, "city"), (), ("54", "region"), ()))
         self._over = threading.Event()
         self._reader = threading.Thread(target=self._read)
 
@@ -244,7 +244,7 @@ class Installation:
     wall: Wall
 
     def snapshot(self) -> Snapshot:
-        return read_snapshot(self.wall.client, self.stream, timing=Timing.of(self.config))
+        return read_snapshot(self.wall.client, [Slot(self.stream)], timing=Timing.of(self.config))
 
     def failed_over(self, lost: Node) -> bool:
         """Whether another node has the stream."""
@@ -263,7 +263,7 @@ def installed(config: Config, cluster: Cluster, *, stream: int, folder: Path) ->
             (folder / name).mkdir()
             hosts.append(stack.enter_context(running(config, folder / name)))
         stack.enter_context(working(config, folder))
-        wall = stack.enter_context(Wall(config, stream))
+        wall = stack.enter_context(Wall(config, (Slot(stream),)))
         yield Installation(config, cluster, stream, hosts, wall)
 
 
@@ -341,7 +341,7 @@ async def lose_a_master(at: Installation, lose: Callable[[Node], Callable[[], No
 def check_afterwards(stage: Stage, at: Installation) -> None:
     """Everybody has gone: nothing is left over, nothing was doubled, nothing is missing."""
     eventually(lambda: at.wall.shows(online=0, connections=0, joined=10, basis="exact"))
-    assert audit(at.wall.client, at.stream).differences == {}
+    assert audit(at.wall.client, [Slot(at.stream)]).differences == {}
     assert at.wall.told[-1]["peak"] == 9
     mine = {slot for slot, name in at.cluster.stored() if f"{{s{at.stream}}}" in name}
     assert len(mine) == 1

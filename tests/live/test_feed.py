@@ -18,24 +18,25 @@ from service.live.feed import Feed, Reader
 from service.live.figures import note_check_ins
 from service.live.nodes import View
 from service.live.presence import Attribution, Holding, Reply
-from service.live.scripts import Timing, call
+from service.live.scripts import Slot, Timing, call, slots_of
 from service.org.access import COOKIE
 from service.org.organisers import sign_out
 from tests.factories import make_activity, make_division, make_organisation, make_organiser, make_place
 
 TIMING = Timing(lease=5000, stale=1500)
 STREAM = 7
+SLOTS = slots_of(STREAM, 1)
 
 
 def flush(client: redis.Redis, holding: Holding) -> None:
     batch = holding.batch(renew=True)
     assert batch is not None
     arguments = batch.arguments(TIMING)[1:]
-    holding.acknowledge(Reply.parse(call(client, "flush", holding.stream, *arguments, boot=batch.boot)))
+    holding.acknowledge(Reply.parse(call(client, "flush", holding.slot, *arguments, boot=batch.boot)))
 
 
 def joined(client: redis.Redis, stream: int, members: int, attribution: Attribution) -> Holding:
-    holding = Holding(stream)
+    holding = Holding(Slot(stream))
     for member in range(1, members + 1):
         holding.join(member, attribution)
         holding.connect()
@@ -66,7 +67,7 @@ def nobody() -> redis.Redis:
     return redis.Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
 
 
-VIEW = View(STREAM, (1, "省"), ((2, "市"), (3, "市")), None, (("54", "西藏"),))
+VIEW = View(SLOTS, (1, "省"), ((2, "市"), (3, "市")), None, (("54", "西藏"),))
 HOME = Attribution("1.2.9", "54.5401", "h5", "hls")
 
 
@@ -94,13 +95,13 @@ def test_a_change_is_told_at_once_and_the_rest_every_two_seconds(wall: Wall, val
 def test_a_check_in_is_a_change(wall: Wall, valkey: redis.Redis) -> None:
     wall.feed.watch("a", VIEW)
     wall.tick(0.0)
-    note_check_ins(valkey, STREAM, [5, 5, 6])
+    note_check_ins(valkey, SLOTS, [5, 5, 6])
     [(told, _)] = wall.tick(0.5)
     assert told["checked_in"] == 2
 
 
 def test_viewers_of_one_node_share_one_message(wall: Wall) -> None:
-    other = View(STREAM, None, ((3, "市"),), None, ())
+    other = View(SLOTS, None, ((3, "市"),), None, ())
     for client, view in (("b", VIEW), ("a", VIEW), ("c", other)):
         wall.feed.watch(client, view)
     assert sorted(clients for _, clients in wall.tick(0.0)) == [["a", "b"], ["c"]]
@@ -115,7 +116,7 @@ def test_a_newcomer_is_told_without_waiting(wall: Wall) -> None:
 
 def test_watching_another_node_replaces_the_first(wall: Wall) -> None:
     wall.feed.watch("a", VIEW)
-    wall.feed.watch("a", View(STREAM, (3, "市"), (), None, ()))
+    wall.feed.watch("a", View(SLOTS, (3, "市"), (), None, ()))
     [(told, _)] = wall.tick(0.0)
     assert told["organisation"]["id"] == 3
     wall.feed.unwatch("a", STREAM)
@@ -125,7 +126,7 @@ def test_watching_another_node_replaces_the_first(wall: Wall) -> None:
 
 def test_who_has_gone_is_told_nothing(wall: Wall) -> None:
     wall.feed.watch("a", VIEW)
-    wall.feed.watch("a", View(8, None, (), None, ()))
+    wall.feed.watch("a", View(slots_of(8, 1), None, (), None, ()))
     wall.feed.forget("a")
     assert wall.tick(0.0) == []
 

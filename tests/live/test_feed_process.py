@@ -23,7 +23,7 @@ from service.config import Config
 from service.extensions import db
 from service.live.figures import note_check_ins
 from service.live.presence import Attribution, Holding, Reply
-from service.live.scripts import Timing, call
+from service.live.scripts import Slot, Timing, call, slots_of
 from service.org.access import COOKIE
 from tests.factories import make_activity, make_organisation, make_organiser
 from tests.live.processes import ROOT
@@ -86,14 +86,14 @@ def web(stage: Stage, tmp_path: Path) -> Iterator[Web]:
 
 def come(client: redis.Redis, stream: int, *members: int) -> None:
     """Let members join, as a gateway would."""
-    holding = Holding(stream)
+    holding = Holding(Slot(stream))
     for member in members:
         holding.join(member, Attribution("1.2", "54.5401", "h5", "hls"))
         holding.connect()
     batch = holding.batch()
     assert batch is not None
     arguments = batch.arguments(TIMING)[1:]
-    assert Reply.parse(call(client, "flush", stream, *arguments, boot=batch.boot)).status == "applied"
+    assert Reply.parse(call(client, "flush", holding.slot, *arguments, boot=batch.boot)).status == "applied"
 
 
 def test_python_socketio_watches_and_comes_back(web: Web, stage: Stage) -> None:
@@ -111,7 +111,7 @@ def test_python_socketio_watches_and_comes_back(web: Web, stage: Stage) -> None:
     with redis.Redis.from_url(stage.valkey.url) as client:
         come(client, web.stream, 1, 2)
         eventually(lambda: told[-1]["online"] == 2)
-        note_check_ins(client, web.stream, [1])
+        note_check_ins(client, slots_of(web.stream, 1), [1])
         eventually(lambda: told[-1]["checked_in"] == 1)
     web.process.send_signal(signal.SIGHUP)
     eventually(lambda: len(connected) == 2, within=20)

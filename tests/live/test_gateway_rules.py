@@ -30,7 +30,8 @@ def test_a_subtree_is_a_path_not_a_prefix_of_digits() -> None:
 
 
 def test_open_activities_and_such_without_invitations_are_for_everybody() -> None:
-    rows = [(1, 10, 0.0, 1.0, "open", ["7"]), (2, 10, 0.0, 1.0, "rostered", []), (3, 10, 0.0, 1.0, "rostered", ["7"])]
+    window = (10, 0.0, 1.0)
+    rows = [(1, *window, "open", ["7"], 1), (2, *window, "rostered", [], 1), (3, *window, "rostered", ["7"], 4)]
     policies = read_policies(rows)
     assert [policies[stream].invites("8") for stream in (1, 2, 3)] == [True, True, False]
 

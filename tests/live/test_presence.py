@@ -12,7 +12,7 @@ import redis.asyncio
 
 from service.live.figures import read_snapshot
 from service.live.presence import Attribution, Batch, Holding, Reply, Status, Unsettled, flush
-from service.live.scripts import Timing, key, source
+from service.live.scripts import Slot, Timing, key, slots_of, source
 
 TIMING = Timing(lease=5000, stale=1500)
 HOME = Attribution("1.2.3", "54.5401", "h5", "hls")
@@ -21,7 +21,7 @@ WIRE = "1.2.3;54.5401;h5;hls"
 
 def holding() -> Holding:
     boots = count(1)
-    return Holding(7, boots=lambda: f"boot-{next(boots)}")
+    return Holding(Slot(7), boots=lambda: f"boot-{next(boots)}")
 
 
 def reply(status: Status = "applied", *, epoch: str = "e") -> Reply:
@@ -251,7 +251,7 @@ def test_both_kinds_of_client_speak_to_the_same_scripts(valkey: redis.Redis, val
     answer = asyncio.run(story())
     assert answer is not None
     assert (answer.status, answer.online, answer.connections, answer.joined) == ("applied", 1200, 1200, 1200)
-    seen = read_snapshot(valkey, 7, timing=TIMING, organisations=[1, 2, 3, 4], places=["54", "5401", "50"])
+    seen = read_snapshot(valkey, slots_of(7, 1), timing=TIMING, organisations=[1, 2, 3, 4], places=["54", "5401", "50"])
     assert seen.organisations == {1: 1200, 2: 1200, 3: 1200, 4: 0}
     assert seen.places == {"54": 1200, "5401": 1200, "50": 0}
     assert (seen.channels, seen.sources, seen.epoch) == ({"h5": 1200}, {"hls": 1200}, answer.epoch)
@@ -269,13 +269,13 @@ def test_a_script_short_of_memory_writes_nothing(valkey: redis.Redis, valkey_url
     asyncio.run(attempt())
     found.leave(1)
     found.join(2, HOME)
-    before = valkey.hgetall(key(7, "organisations")), valkey.hgetall(key(7, "members"))
+    before = valkey.hgetall(key(Slot(7), "organisations")), valkey.hgetall(key(Slot(7), "members"))
     valkey.config_set("maxmemory", 1)
     try:
         with pytest.raises(redis.exceptions.OutOfMemoryError):
             asyncio.run(attempt())
     finally:
         valkey.config_set("maxmemory", 0)
-    assert (valkey.hgetall(key(7, "organisations")), valkey.hgetall(key(7, "members"))) == before
+    assert (valkey.hgetall(key(Slot(7), "organisations")), valkey.hgetall(key(Slot(7), "members"))) == before
     asyncio.run(attempt())
-    assert read_snapshot(valkey, 7, timing=TIMING, organisations=[3]).organisations == {3: 1}
+    assert read_snapshot(valkey, slots_of(7, 1), timing=TIMING, organisations=[3]).organisations == {3: 1}

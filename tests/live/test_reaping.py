@@ -17,7 +17,7 @@ from service.live.audit import audit
 from service.live.models import Stay
 from service.live.presence import Attribution, Batch, Holding, Reply
 from service.live.reaping import Keeper
-from service.live.scripts import Timing, call, key
+from service.live.scripts import Slot, Timing, call, key
 from tests.factories import make_stream
 from tests.live.history import make_stay
 
@@ -32,13 +32,14 @@ class Scene:
     def __init__(self, client: redis.Redis, stream: Stream) -> None:
         self.valkey = client
         self.stream = stream.id
+        self.slot = Slot(stream.id)
         self.keeper = Keeper(TIMING)
         self.now = 1_000_000
         self.boots = count(1)
         self.keeper.look_up(NOW)
 
     def holding(self, *members: int) -> Holding:
-        holding = Holding(self.stream, boots=lambda: f"boot-{next(self.boots)}")
+        holding = Holding(self.slot, boots=lambda: f"boot-{next(self.boots)}")
         for member in members:
             holding.join(member, HOME)
             holding.connect()
@@ -57,7 +58,7 @@ class Scene:
         """Execute a flush, whenever it was sent."""
         assert batch is not None
         arguments = batch.arguments(TIMING)[1:]
-        return Reply.parse(call(self.valkey, "flush", self.stream, *arguments, boot=batch.boot, now=self.now))
+        return Reply.parse(call(self.valkey, "flush", self.slot, *arguments, boot=batch.boot, now=self.now))
 
     def tick(self, *holdings: Holding, seconds: int = 1, refill: bool = True) -> None:
         """So many seconds in which the worker is awake and `holdings` renew their leases."""
@@ -67,11 +68,11 @@ class Scene:
                 self.flush(holding)
             self.keeper.reap(self.valkey, now=self.now)
             if refill:
-                self.keeper.refill(self.valkey, now=self.now)
+                self.keeper.refill(self.valkey, NOW, now=self.now)
 
     def seen(self) -> figures.Snapshot:
         return figures.read_snapshot(
-            self.valkey, self.stream, timing=TIMING, organisations=[1, 3], places=["5401"], now=self.now
+            self.valkey, [self.slot], timing=TIMING, organisations=[1, 3], places=["5401"], now=self.now
         )
 
 
@@ -106,7 +107,7 @@ def test_a_dead_gateway_is_doubted_then_reaped(scene: Scene) -> None:
     assert seen.organisations == {1: 2, 3: 2}
     assert seen.places == {"5401": 2}
     assert (seen.joined, seen.peak) == (1202, 1202)
-    assert audit(scene.valkey, scene.stream).differences == {}
+    assert audit(scene.valkey, [scene.slot]).differences == {}
 
 
 def test_the_reaped_boot_id_is_never_revived(scene: Scene) -> None:
@@ -210,7 +211,7 @@ def test_whom_somebody_else_holds_raises_the_peak_when_the_doubt_is_over(scene: 
     scene.flush(alive)
     assert (scene.seen().online, scene.seen().in_doubt, scene.seen().peak) == (3, 2, 2)
     scene.now += TIMING.lease
-    figures.reap(scene.valkey, scene.stream, "boot-2", timing=Timing(TIMING.lease, 60_000), now=scene.now)
+    figures.reap(scene.valkey, scene.slot, "boot-2", timing=Timing(TIMING.lease, 60_000), now=scene.now)
     assert (scene.seen().online, scene.seen().peak) == (3, 3)
 
 
@@ -218,7 +219,7 @@ def test_a_peak_that_a_replica_missed_is_taken_over_from_the_record(scene: Scene
     scene.tick(scene.holding(1, 2), seconds=8)
     recording.record_peaks([(scene.stream, 5, NOW)])
     scene.keeper.look_up(NOW)
-    scene.keeper.reconcile(scene.valkey, NOW, now=scene.now)
+    scene.tick()
     assert (scene.seen().peak, scene.seen().peak_at) == (5, NOW)
 
 
@@ -259,7 +260,7 @@ def test_a_gateway_that_slept_past_its_lease_pushes_everybody_again(scene: Scene
     sleeper.acknowledge(scene.deliver(sleeper.batch(renew=True)))
     sleeper.acknowledge(scene.deliver(sleeper.batch()))
     # Half of its members are back: a figure that cannot be called exact.
-    assert (scene.seen().online, scene.seen().reason, scene.seen().in_doubt) == (501, "rebuilding", 500)
+    assert (scene.seen().online, scene.seen().reason, scene.seen().in_doubt) == (501, "behind", 500)
     scene.flush(sleeper)
     assert (scene.seen().online, scene.seen().basis) == (1001, "exact")
 
@@ -321,20 +322,20 @@ def test_refilling_twice_is_harmless(scene: Scene) -> None:
     make_stay(scene.stream, 1)
     scene.tick(seconds=7)
     again = Keeper(TIMING, streams=scene.keeper.streams, ticks=dict(scene.keeper.ticks))
-    again.refill(scene.valkey, now=scene.now)
-    tick = scene.keeper.ticks[scene.stream]
-    assert figures.note(scene.valkey, scene.stream, [1], field="joined", epoch=tick.epoch, now=scene.now) == 0
+    again.refill(scene.valkey, NOW, now=scene.now)
+    tick = scene.keeper.ticks[scene.slot]
+    assert figures.note(scene.valkey, {scene.slot: tick.epoch}, [1], field="joined", now=scene.now) == 0
     assert scene.seen().joined == 1
 
 
 def test_what_was_noted_for_a_lost_epoch_does_not_count_for_the_next(scene: Scene) -> None:
     scene.tick()
-    epoch = scene.keeper.ticks[scene.stream].epoch
+    epoch = scene.keeper.ticks[scene.slot].epoch
     scene.valkey.flushdb()
     scene.keeper.reap(scene.valkey, now=scene.now)
     with pytest.raises(figures.EpochGoneError):
-        figures.note(scene.valkey, scene.stream, [1], field="joined", epoch=epoch, now=scene.now)
-    assert not figures.settle(scene.valkey, scene.stream, epoch=epoch, lease=0, now=scene.now + 9000)
+        figures.note(scene.valkey, {scene.slot: epoch}, [1], field="joined", now=scene.now)
+    assert not figures.settle(scene.valkey, scene.slot, epoch=epoch, lease=0, now=scene.now + 9000)
     assert scene.seen().joined == 0
 
 
@@ -345,7 +346,7 @@ def test_a_check_in_that_valkey_missed_is_counted(scene: Scene, app: Flask) -> N
         make_stay(scene.stream, member)
     reaping.register_ledger(app, lambda stream: both.where(Stay.stream_id == stream))
     try:
-        figures.note(scene.valkey, scene.stream, [11], field="checked_in", now=scene.now)
+        figures.note(scene.valkey, {scene.slot: ""}, [11], field="checked_in", now=scene.now)
         scene.tick()
         assert scene.seen().checked_in == 1
         scene.keeper.reconcile(scene.valkey, NOW, now=scene.now)
@@ -387,7 +388,7 @@ def test_a_half_reaped_boot_id_is_dead_even_if_the_clock_steps_back(scene: Scene
     scene.tick(seconds=5)
     scene.now += 500
     boot, then = worker.boot, scene.now
-    assert figures.reap(scene.valkey, scene.stream, boot, timing=TIMING, limit=1, now=then) == 2
+    assert figures.reap(scene.valkey, scene.slot, boot, timing=TIMING, limit=1, now=then) == 2
     scene.now -= 5000
     assert scene.deliver(worker.batch(renew=True)).status == "restart"
 
@@ -414,7 +415,7 @@ def test_streams_are_known_early_and_kept_late(scene: Scene) -> None:
 
 def test_keys_end_by_themselves(scene: Scene) -> None:
     scene.tick(scene.holding(1))
-    assert scene.valkey.pttl(key(scene.stream, "joined")) > 6 * 86_400_000
+    assert scene.valkey.pttl(key(scene.slot, "joined")) > 6 * 86_400_000
 
 
 @pytest.mark.parametrize(
@@ -434,8 +435,8 @@ def test_the_audit_finds_a_spoilt_counter(scene: Scene, spoil: tuple[str, ...], 
     command, name, *arguments = spoil
     with capture_logs() as logs:
         scene.keeper.audit(scene.valkey)
-        scene.valkey.eval("redis.call(unpack(ARGV))", 0, command, key(scene.stream, name), *map(str, arguments))
-        found = audit(scene.valkey, scene.stream)
+        scene.valkey.eval("redis.call(unpack(ARGV))", 0, command, key(scene.slot, name), *map(str, arguments))
+        found = audit(scene.valkey, [scene.slot])
         scene.keeper.audit(scene.valkey)
     assert (found.at_rest, found.differences) == (True, difference)
     assert [line["event"] for line in logs] == ["audit difference"]

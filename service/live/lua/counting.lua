@@ -1,15 +1,16 @@
--- Put in front of every script that changes who is counted. One stream, one slot, the same keys in the same order:
+-- Put in front of every script that changes who is counted. One slot of a stream, always the same keys in this order:
 -- KEYS[1] state         hash    epoch, born (ms), rebuilding (0 or 1), version (grows with every change), connections,
 --                               joined, checked_in, peak, peak_at, ticked (last tick), patient_until
 -- KEYS[2] leases        zset    boot id -> when it was last heard (ms)
 -- KEYS[3] dead          zset    boot id -> when it was declared dead (ms); never revived
 -- KEYS[4] sizes         hash    boot id -> how many members it holds
--- KEYS[5] behind        hash    boot id -> how many members it still has to push after a restart
+-- KEYS[5] behind        hash    boot id -> how many of its members' changes wait, after a restart or for too long
 -- KEYS[6] members       hash    member -> "<boots that hold it>;<attribution of its first join>"
 -- KEYS[7] joined        bitmap  members that ever joined
 -- KEYS[8] checked_in    bitmap  members that checked in to the stream's sitting
 -- KEYS[9] organisations, KEYS[10] places, KEYS[11] channels, KEYS[12] sources    hash    node -> members online
--- KEYS[13] boot         hash    sequence, connections and last answer of one boot id (flush and reap only)
+-- KEYS[13] boot         hash    sequence, connections, last answer and moved (members that it joined or let go, in all)
+--                               of one boot id (flush and reap only)
 -- KEYS[14] held         set     members that this boot id holds (flush and reap only)
 -- An attribution is "<organisation path>;<place path>;<channel>;<source>", paths dot-separated from the root.
 -- ARGV[1] now (ms), or 0: Valkey's own clock. Only tests pass another.
@@ -40,9 +41,9 @@ local function in_doubt(now, stale_ms)
   end
   local behind = redis.call("HGETALL", BEHIND)
   for i = 1, #behind, 2 do
-    if not stale[behind[i]] then doubt = doubt + behind[i + 1] end
+    if not stale[behind[i]] then doubt, reason = doubt + behind[i + 1], "behind" end
   end
-  if #behind > 0 or redis.call("HGET", STATE, "rebuilding") == "1" then reason = "rebuilding" end
+  if redis.call("HGET", STATE, "rebuilding") == "1" then reason = "rebuilding" end
   return reason, doubt
 end
 

@@ -2,7 +2,7 @@
 -- ARGV[1] now (0: Valkey's clock)   ARGV[2] boot id           ARGV[3] sequence, from 1
 -- ARGV[4] epoch as the worker knows it ("" before its first answer)
 -- ARGV[5] lease (ms)                ARGV[6] a lease is stale after (ms)
--- ARGV[7] connections of this boot  ARGV[8] members that it still has to push after a restart
+-- ARGV[7] connections of this boot  ARGV[8] members whose changes wait though they are late
 -- ARGV[9] 1: the last flush of this boot id, which holds nobody any more
 -- ARGV[10] a, ARGV[11] b, ARGV[12] c; then a members that left, b that joined, the b attributions of these,
 --   c that joined and left since the last flush
@@ -101,6 +101,7 @@ raise_peak(result[3] - result[8], now)
 if ARGV[9] == "1" and redis.call("SCARD", HELD) == 0 then
   bury(boot, now)
 else
+  redis.call("HINCRBY", BOOT, "moved", #left + #joined)
   redis.call("HSET", BOOT, "sequence", sequence, "connections", ARGV[7], "answer", cjson.encode(result))
 end
 return result
