@@ -6,9 +6,10 @@ to the gateway that the activity named. They come as fast as a window of phones 
 
 import asyncio
 import os
+import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -34,6 +35,8 @@ MEMBERS = 3_000
 WINDOW = 60
 GATEWAY_WORKERS, WEB_WORKERS = 2, 2
 PATIENCE_SECONDS = 150.0
+PUT_OFF_LIMIT = 20
+GOODBYE_SECONDS = 0.5
 STEPS = ("refresh", "activity", "join")
 NOTE = f"""\
 Cold opening: {MEMBERS:,} phones on one installation with {WEB_WORKERS} web and {GATEWAY_WORKERS} gateway workers,
@@ -57,6 +60,7 @@ class Phone:
     """One member's phone, which owns a connection to the gateway in the end."""
 
     def __init__(self, site: Site, activity: int, token: str) -> None:
+        self.put_off = 0
         self._site = site
         self._activity = activity
         self._token = token
@@ -69,10 +73,12 @@ class Phone:
         lane = Lane(f"http://127.0.0.1:{self._site.config.web_port}")
         moments = [time.monotonic()]
         try:
-            answer = good(await lane.post("/api/v1/sessions/refresh", {"refresh_token": self._token}))
+            body = {"refresh_token": self._token}
+            answer = await self._patiently(lambda: lane.post("/api/v1/sessions/refresh", body))
             access = str(answer["access_token"])
             moments.append(time.monotonic())
-            shown = good(await lane.get(f"/api/v1/activities/{self._activity}", token=access))
+            path = f"/api/v1/activities/{self._activity}"
+            shown = await self._patiently(lambda: lane.get(path, token=access))
             moments.append(time.monotonic())
         finally:
             lane.close()
@@ -80,6 +86,15 @@ class Phone:
         await self._join(stream["gateway"], stream["id"], access)
         moments.append(time.monotonic())
         return tuple(after - before for before, after in pairwise(moments))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Answer]]) -> dict[str, Any]:
+        """The body of the answer; asks again when told to come back. RuntimeError if it is a problem."""
+        while (answer := await ask()).temporary and self.put_off < PUT_OFF_LIMIT:
+            self.put_off += 1
+            await asyncio.sleep(random.uniform(0.5, 1.0) * float(answer.body.get("retry_after", 1)))
+        if answer.status != 200:
+            raise RuntimeError(f"{answer.status}: {answer.body}")
+        return answer.body
 
     def close(self) -> None:
         """Leave."""
@@ -124,13 +139,17 @@ def measure(_: Stage, say: Callable[[str], None]) -> tuple[list[Figure], list[st
         activity, tokens = prepared(site)
         before, own = site.cpu(), time.process_time()
         begin = time.monotonic()
-        steps = uvloop.run(everybody(site, activity, tokens))
-        seconds = time.monotonic() - begin
+        steps, put_off = uvloop.run(everybody(site, activity, tokens))
+        seconds = time.monotonic() - begin - GOODBYE_SECONDS
         costs = {name: used - before.get(name, 0.0) for name, used in site.cpu().items()}
         costs["phones"] = time.process_time() - own
     rate = len(steps) / seconds
     shares = ", ".join(f"{name} {1000 * used / len(steps):.2f}" for name, used in costs.items())
-    lines = [f"- {len(steps):,} inside in {seconds:.1f} s; CPU milliseconds a member: {shares}", *_latencies(steps)]
+    lines = [
+        f"- {len(steps):,} inside in {seconds:.1f} s; CPU milliseconds a member: {shares}",
+        *_latencies(steps),
+        f"- {put_off} requests were told to come back later",
+    ]
     say(f"{rate:,.0f} members a second; {lines[0]}")
     goal = Goal("measured")
     return [alone("cold_open", ours=rate, unit="members a second", goal=goal, digits=1)], [NOTE, "", *lines]
@@ -148,8 +167,8 @@ def prepared(site: Site) -> tuple[int, list[str]]:
     return activity, [f"{secret}{session}" for session in sessions]
 
 
-async def everybody(site: Site, activity: int, tokens: list[str]) -> list[Seconds]:
-    """All phones, a window of them at a time; what each needed."""
+async def everybody(site: Site, activity: int, tokens: list[str]) -> tuple[list[Seconds], int]:
+    """All phones, a window of them at a time; what each needed, and how often they were told to come back later."""
     free, phones = asyncio.Semaphore(WINDOW), [Phone(site, activity, token) for token in tokens]
 
     async def one(phone: Phone) -> Seconds:
@@ -160,15 +179,8 @@ async def everybody(site: Site, activity: int, tokens: list[str]) -> list[Second
         steps = await asyncio.gather(*map(one, phones))
     for phone in phones:
         phone.close()
-    await asyncio.sleep(0.5)  # goodbyes reach the gateway
-    return steps
-
-
-def good(answer: Answer) -> dict[str, Any]:
-    """The body of an answer; RuntimeError if it is a problem."""
-    if answer.status != 200:
-        raise RuntimeError(f"{answer.status}: {answer.body}")
-    return answer.body
+    await asyncio.sleep(GOODBYE_SECONDS)  # goodbyes reach the gateway
+    return steps, sum(phone.put_off for phone in phones)
 
 
 @lru_cache
