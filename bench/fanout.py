@@ -84,7 +84,7 @@ def speaking() -> tuple[Server, Server]:
     every = str(EVERY_SECONDS)
     gateway, node = ours(), socketio_node()
     return (
-        replace(gateway, environment=gateway.environment | {"COUNT_SECONDS": every}),
+        replace(gateway, environment=gateway.environment | {"COUNT_SECONDS": every, "COUNT_MAX_SECONDS": every}),
         replace(node, environment=node.environment | {"BROADCAST_SECONDS": every}),
     )
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -102,7 +103,7 @@ def start(server: Server, stage: Stage) -> Iterator[Running]:
         wait_until_it_accepts(int(port), process)
         yield Running(server, f"http://127.0.0.1:{port}", process)
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # without holding members for their grace
         process.wait(30)
 
 

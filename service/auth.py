@@ -40,6 +40,7 @@ class Actor:
     scopes: frozenset[str]
     session: int
     issued_at: int
+    expires_at: int
 
 
 class DenyList:
@@ -87,7 +88,7 @@ def read_access(secrets: Sequence[str], token: str, now: datetime) -> Actor:
     member, organisation, place, scopes, session, issued, expires = json.loads(_decode(payload).decode())
     if now.timestamp() >= expires:
         raise ServiceError("token_expired")
-    return Actor(member, organisation, place, frozenset(scopes), session, issued)
+    return Actor(member, organisation, place, frozenset(scopes), session, issued, expires)
 
 
 def public(view: View) -> View:

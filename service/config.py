@@ -9,12 +9,17 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from typing import Any
 
 PRODUCTION_WECHAT = "https://api.weixin.qq.com"
 CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
 NODE = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s@:,/\[\]]+):[0-9]{1,5}"
 VALKEY_URL = re.compile(rf"(?:rediss?|unix)://.*|rediss?\+cluster://(?:[^\s@]*@)?{NODE}(?:,{NODE})*/?")
+
+ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://(?:\*\.)?(?:[^\s/*,:@\[\]]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.I)
+# The default grace of a stream, and what an ending gateway needs besides: an overlap, good-byes and the last stays.
+RESTART_GRACE_SECONDS = 10.0 + 8.0
 
 
 class ConfigError(ValueError):
@@ -69,18 +74,49 @@ class Config:
     renew_seconds: float = setting(1.0, "How often a gateway renews its leases.")
     flush_seconds: float = setting(0.1, "Joins and leaves wait at most this long for their batch.")
     valkey_timeout_seconds: float = setting(1.0, "A flush that takes longer is given up and sent again.")
-    live_shards: int = setting(1, "Slots of Valkey that the members of a stream planned from now on are spread over.")
-    count_seconds: float = setting(10.0, "How often viewers are sent the count.")
+    count_seconds: float = setting(10.0, "Shortest interval at which viewers are sent the count.")
+    count_max_seconds: float = setting(120.0, "Longest such interval, under load.")
     feed_seconds: float = setting(0.5, "How often the organisers' feed reads the count.")
-    ping_interval_seconds: float = setting(25.0, "Engine.IO ping interval.")
+    ping_interval_seconds: float = setting(25.0, "Shortest Engine.IO ping interval.")
+    ping_interval_max_seconds: float = setting(
+        60.0, "Longest ping interval, under load; a client keeps the one that it was told."
+    )
     ping_timeout_seconds: float = setting(20.0, "A client that answers no ping for this long is cut off.")
     handshake_seconds: float = setting(20.0, "A connection must have opened a session within this time.")
+    messages_per_second: float = setting(
+        500.0, "Pings, and counts, that a gateway worker sends a second before their intervals grow."
+    )
+    admission_lag_seconds: float = setting(
+        1.0, "A gateway worker whose loop is later than this lets newcomers in at a bounded rate."
+    )
+    gateway_origins: str = setting(
+        "*", "Origins of pages that may open members' sockets, by commas: *, null, https://host, https://*.host."
+    )
+    gateway_origin_required: bool = setting(False, "Whether who sends no Origin is refused; applications send none.")
+    gateway_proxies: str = setting(
+        "127.0.0.0/8,::1/128",
+        "Networks of the proxies before the gateway, by commas; only they are believed whom they forward.",
+    )
+    gateway_client_header: str = setting(
+        "X-Forwarded-For", "X-Forwarded-For or Forwarded: the header that those proxies set."
+    )
+    address_connections: int = setting(
+        20_000,
+        "Connections that one address (IPv6: one /64) may have, shared out among the workers; 0: any number.",
+    )
+    member_connections: int = setting(5, "Connections of one member on one worker; one more closes the oldest.")
+    gateway_memory_mib: int = setting(
+        0, "MiB that a gateway worker may have resident; 0: its share of half of what the machine or container has."
+    )
+    restart_spread_seconds: float = setting(2.0, "A gateway that ends sends its clients away over this time.")
+    restart_seconds: int = setting(20, "Time in which an ending gateway must be done; longer than spread + grace.")
     send_buffer_bytes: int = setting(65_536, "A reader that lets more than this pile up is cut off.")
     max_message_bytes: int = setting(8_192, "A client message larger than this closes its connection.")
     stay_batch_seconds: float = setting(0.5, "Stays are written at least this often.")
     stay_buffer: int = setting(200_000, "Closed stays kept while PostgreSQL is away, per gateway worker.")
     stay_silence_seconds: float = setting(15.0, "A gateway unheard in PostgreSQL this long has its stays closed.")
     curve_seconds: float = setting(5.0, "Spacing of the recorded curve's points.")
+    audit_seconds: float = setting(30.0, "How often gateways show whom they hold, and the worker audits the count.")
 
     wechat_api_url: str = setting(PRODUCTION_WECHAT, "Base address of WeChat's server API.")
     wechat_appid: str = setting("", "The mini-program's appid.")
@@ -130,9 +166,29 @@ class Config:
             *((getattr(self, name) <= 0, f"{name.upper()}: must be above 0") for name in positive),
             *((not 0 < getattr(self, name) < 65_536, f"{name.upper()}: 1 to 65535") for name in ports),
             (self.lease_seconds < 3 * self.renew_seconds, "LEASE_SECONDS: at least 3 × RENEW_SECONDS"),
-            (not 1 <= self.live_shards <= 64, "LIVE_SHARDS: 1 to 64"),
+            *self._gateway_checks(),
             (self.flush_seconds > self.renew_seconds, "FLUSH_SECONDS: at most RENEW_SECONDS"),
             (self.demo and self.wechat_api_url == PRODUCTION_WECHAT, "DEMO: never with the real WeChat"),
+        ]
+
+    def _gateway_checks(self) -> list[tuple[bool, str]]:
+        origins = [one.strip() for one in self.gateway_origins.split(",")]
+        needed = self.restart_spread_seconds + RESTART_GRACE_SECONDS
+        return [
+            (not all(map(ORIGIN.fullmatch, origins)), "GATEWAY_ORIGINS: needs *, null, https://host or https://*.host"),
+            (not _are_networks(self.gateway_proxies), "GATEWAY_PROXIES: needs networks such as 10.0.0.0/8"),
+            (
+                self.gateway_client_header.lower() not in ("x-forwarded-for", "forwarded"),
+                "GATEWAY_CLIENT_HEADER: X-Forwarded-For or Forwarded",
+            ),
+            (self.address_connections < 0, "ADDRESS_CONNECTIONS: 0 or more"),
+            (self.member_connections < 1, "MEMBER_CONNECTIONS: at least 1"),
+            (self.gateway_memory_mib < 0, "GATEWAY_MEMORY_MIB: 0 or more"),
+            (self.messages_per_second <= 0, "MESSAGES_PER_SECOND: must be above 0"),
+            (
+                self.restart_seconds < needed,
+                f"RESTART_SECONDS: at least {RESTART_GRACE_SECONDS:g} more than RESTART_SPREAD_SECONDS",
+            ),
         ]
 
     @property
@@ -144,6 +200,13 @@ class Config:
     def sqlalchemy_url(self) -> str:
         """`database_url` with the driver named, as SQLAlchemy wants it."""
         return "postgresql+psycopg://" + self.database_url.split("://", 1)[1]
+
+
+def _are_networks(text: str) -> bool:
+    try:
+        return all(ip_network(one.strip()) for one in text.split(",") if one.strip())
+    except ValueError:
+        return False
 
 
 def _switch(text: str) -> bool:

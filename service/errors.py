@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 # code: (status, Chinese title, English title). `docs/errors.md` lists them; a test compares.
 ERRORS: dict[str, tuple[int, str, str]] = {
+    "address_full": (429, "此网络的连接过多，请稍后重试", "Too many connections from this network, try again shortly"),
     "already_checked_in": (409, "您已签到", "Already checked in"),
     "bad_request": (400, "请求格式有误", "Malformed request"),
     "body_too_large": (413, "请求内容过大", "Request body too large"),
@@ -24,16 +25,20 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "endpoint_refused": (422, "该地址不能用作接收地址", "This address cannot receive webhooks"),
     "event_unknown": (404, "未知事件", "Unknown event"),
     "forbidden": (403, "无权进行此操作", "Not permitted"),
+    "gateway_busy": (503, "当前加入的人较多，请稍后重试", "Many are joining just now, try again shortly"),
     "gateway_full": (503, "连接数已满，请稍后重试", "No more connections here, try again shortly"),
+    "gateway_memory": (503, "服务器内存不足，请稍后重试", "No more memory here, try again shortly"),
     "headers_too_large": (431, "请求头过大", "Request headers too large"),
     "internal": (500, "服务内部错误", "Internal error"),
     "invitation_invalid": (403, "邀请码无效、已使用或已过期", "Invitation invalid, used or expired"),
     "login_failed": (401, "账号或密码不正确", "Login or password wrong"),
+    "member_replaced": (409, "您已在其他设备上打开，此处连接已断开", "Opened on too many other devices; closed here"),
     "method_not_allowed": (405, "不支持的请求方法", "Method not allowed"),
     "not_bound": (403, "尚未绑定，请输入邀请码", "Not bound to the roster yet, an invitation code is needed"),
     "not_found": (404, "未找到", "Not found"),
     "not_invited": (403, "您不在本次活动的邀请范围内", "This activity does not include your organisation"),
     "not_ready": (503, "尚未就绪", "Not ready"),
+    "origin_refused": (403, "不接受来自此页面的连接", "Connections from this page are not accepted"),
     "reference_missing": (422, "缺少客户端请求编号", "Client reference missing"),
     "refresh_invalid": (401, "登录已失效，请重新登录", "Refresh token invalid, log in again"),
     "refresh_reused": (

@@ -50,6 +50,7 @@ class Process:
     running: "subprocess.Popen[bytes] | None" = None
     ended_at: float = 0.0
     patience: float = STOP_SECONDS
+    ending: signal.Signals = signal.SIGTERM
 
     def start(self) -> None:
         """Start it. Call from the main thread: the kernel ends it when the thread that started it ends."""
@@ -73,7 +74,7 @@ class Process:
         """Ask it to end, and insist after a while."""
         if self.running is None or self.running.poll() is not None:
             return
-        self.running.terminate()
+        self.running.send_signal(self.ending)
         try:
             self.running.wait(self.patience)
         except subprocess.TimeoutExpired:
@@ -239,7 +240,12 @@ def processes(environ: dict[str, str], logs: Path, sandbox_port: int | None) -> 
     commands = {name: [sys.executable, "-m", "service.cli", name] for name in ("gateway", "web", "worker")}
     if sandbox_port:
         commands["sandbox"] = [sys.executable, "-m", "service.sandbox", "--port", str(sandbox_port)]
-    return [Process(name, arguments, environ, logs / f"{name}.log") for name, arguments in commands.items()]
+    # With everything else ending too, there is nobody for whom the gateway should hold its members.
+    endings = {"gateway": signal.SIGINT}
+    return [
+        Process(name, arguments, environ, logs / f"{name}.log", ending=endings.get(name, signal.SIGTERM))
+        for name, arguments in commands.items()
+    ]
 
 
 def wait_ready(installation: Installation) -> None:

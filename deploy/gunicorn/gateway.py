@@ -6,7 +6,6 @@ from typing import Any
 
 from service import metrics
 from service.config import Config
-from service.live.worker import count_reload
 
 # libuv's use of io_uring costs two more system calls a connection than plain epoll, some 6 % of a join's CPU.
 os.environ.setdefault("UV_USE_IO_URING", "0")
@@ -30,7 +29,7 @@ preload_app = True
 
 # Workers notify every second; a drain must end before the arbiter's patience does.
 timeout = 30
-graceful_timeout = 20
+graceful_timeout = _config.restart_seconds
 
 # The control socket's path is shared by all gunicorns of a user.
 control_socket_disable = True
@@ -53,8 +52,3 @@ def child_exit(server: Any, worker: Any) -> None:
 def on_exit(server: Any) -> None:
     """Leave nothing behind."""
     metrics.clear_away()
-
-
-def on_reload(server: Any) -> None:
-    """Let the old workers know that new ones take over."""
-    count_reload()

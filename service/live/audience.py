@@ -136,4 +136,4 @@ class Audience:
             self.gateway.loop.call_soon(self._push_slice, connections, frame, start + SLICE)
 
     def _jittered(self) -> float:
-        return self.gateway.config.count_seconds * random.uniform(0.9, 1.1)
+        return self.gateway.gate.pace.count_seconds * random.uniform(0.9, 1.1)

@@ -11,6 +11,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final, cast
 
+from service.errors import ServiceError, problem
 from service.live import packets, websocket
 from service.live.presence import Attribution
 from service.live.protocol import CLOSED, CLOSING, CONNECTED, Wire
@@ -40,9 +41,11 @@ class Connection(Wire, asyncio.Protocol):
     """A client of the gateway."""
 
     __slots__ = (
+        "address",
         "attribution",
         "audience",
         "due",
+        "expires",
         "gateway",
         "heard",
         "joined_at",
@@ -50,6 +53,7 @@ class Connection(Wire, asyncio.Protocol):
         "member",
         "number",
         "phase",
+        "ping",
         "sequence",
         "session",
         "stay_written",
@@ -62,9 +66,10 @@ class Connection(Wire, asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.number = gateway.next_number()
         self.phase = HANDSHAKE
-        self.due = self.heard = 0
+        self.due = self.heard = self.ping = self.expires = 0
         self.member = self.session = self.sequence = 0
         self.attribution = _ANONYMOUS
+        self.address: bytes | None = None  # that it is counted under
         self.audience: Audience | None = None
         self.joined_at = 0.0
         self.stay_written = True
@@ -76,8 +81,10 @@ class Connection(Wire, asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         if self.gateway.config.send_buffer_bytes != DEFAULT_BUFFER_BYTES:
             self.transport.set_write_buffer_limits(high=self.gateway.config.send_buffer_bytes)
-        self.gateway.arrived(self)
-        self.wait(HANDSHAKE, self.gateway.ticks.handshake)
+        self.wait(HANDSHAKE, self.gateway.gate.patience)
+        peer = transport.get_extra_info("peername")
+        if not self.gateway.arrived(self, peer[0] if isinstance(peer, tuple) else ""):
+            self._decline(None, "address_full")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -115,12 +122,15 @@ class Connection(Wire, asyncio.Protocol):
     def fall_due(self) -> None:
         """The wheel's tick has come."""
         phase, ticks = self.phase, self.gateway.ticks
-        if phase == PING:
+        if phase == PING and self.expires <= self.gateway.wall:
+            self.gateway.counters.expired += 1
+            self.close(websocket.POLICY, "token_expired")
+        elif phase == PING:
             self.spent = 0
             self.write(packets.PING_FRAME)
             self.wait(PONG, ticks.pong)
         elif phase == ANSWERED:
-            self.wait(PING, ticks.pause)
+            self.wait(PING, self.ping - ticks.pong)
         elif phase == GRACE:
             self._leave_count()
         elif phase == HANDSHAKE:
@@ -153,10 +163,12 @@ class Connection(Wire, asyncio.Protocol):
 
     def refusal(self, request: Request) -> str | None:
         self.language = self.gateway.language(request)
-        return "gateway_full" if self.gateway.full() else None
+        return self.gateway.gate.refusal(self, request)
 
     def greeting(self) -> bytes:
-        return self.gateway.greeting(self.number)
+        pace = self.gateway.gate.pace
+        self.ping = pace.ping_ticks
+        return pace.greeting(self.gateway.sid(self.number))
 
     def answer(self, request: Request | None, code: str) -> bytes:
         return self.gateway.answer(request, code)
@@ -164,15 +176,23 @@ class Connection(Wire, asyncio.Protocol):
     def connecting(self, auth: dict[str, object]) -> None:
         self.gateway.connect(self, auth)
 
-    def admit(self, *, member: int, session: int, attribution: Attribution) -> None:
-        """The token is good: this is `member`."""
-        self.member, self.session, self.attribution = member, session, attribution
+    def admit(self, *, member: int, session: int, expires: int, attribution: Attribution) -> None:
+        """The token, good until `expires`, says that this is `member`."""
+        self.member, self.session, self.expires, self.attribution = member, session, expires, attribution
         self.heard = self.gateway.wheel.now
-        self.wait(PING, self.gateway.ticks.ping)
+        self.wait(PING, self.ping)
         self.accept(self.gateway.sid(self.number))
+        self.gateway.gate.admitted(self)
+
+    def replace(self) -> None:
+        """The member has newer connections enough. With an answer that no client takes for a lost connection."""
+        document = problem(ServiceError("member_replaced"), self.language)
+        self.write(packets.event_frame("closing", document) + packets.DISCONNECT_FRAME)
+        self.close(websocket.POLICY, "member_replaced")
 
     def disconnecting(self) -> None:
         self.leave()
+        self.gateway.gate.disconnected(self)
         if self.state < CLOSING:
             self.wait(HANDSHAKE, self.gateway.ticks.handshake)
 

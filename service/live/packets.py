@@ -16,6 +16,7 @@ ACK: Final = "3"
 CONNECT_ERROR: Final = "4"
 
 PING_FRAME: Final = text_frame(b"2")
+DISCONNECT_FRAME: Final = text_frame(b"41")
 
 _ACK_DIGITS = 16
 

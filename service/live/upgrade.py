@@ -19,7 +19,9 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _REQUEST_LINE = re.compile(r"([A-Z]{1,16}) (/[!-~]*) HTTP/1\.1\r\n")
 _FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*\r\n)*")
 _UNIQUE = frozenset({"host", "sec-websocket-key", "sec-websocket-version"})
-_REPEATABLE = frozenset({"connection", "upgrade", "sec-websocket-extensions", "sec-websocket-protocol"})
+_REPEATABLE = frozenset(
+    {"connection", "forwarded", "sec-websocket-extensions", "sec-websocket-protocol", "upgrade", "x-forwarded-for"}
+)
 
 
 class Request(NamedTuple):

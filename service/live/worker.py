@@ -1,14 +1,14 @@
 """The gunicorn worker class of the gateway: one uvloop, one `Gateway`, no WSGI.
 
-Promises: the arbiter is notified every second; TERM, QUIT and INT, however often, end it once and gracefully within
-`graceful_timeout`: no new connections, clients sent away with "restarting" (they reconnect), stays written. After a
-reload (HUP) the members are held in the count until the new workers have them or their grace is over.
+Promises: the arbiter is notified every second; TERM, QUIT and INT, however often, end it once, within
+`graceful_timeout`: no new connections, clients sent away with "restarting" (they reconnect), stays written. After TERM,
+which is also what a reload (HUP) sends to the old workers, the clients are sent away over `restart_spread_seconds` and
+stay in the count until another worker has them or their grace is over; QUIT and INT wait for neither.
 """
 
 import asyncio
 import contextlib
 import gc
-import multiprocessing
 import os
 import signal
 import sys
@@ -27,19 +27,10 @@ MARGIN_SECONDS = 2.0
 # Connections are freed by reference counting; a full collection would walk all of them.
 YOUNG_OBJECTS = 50_000
 
-# After a reload the old worker accepts for as long as the new one needs to begin.
+# A worker that has a successor accepts for as long as that one needs to begin.
 OVERLAP_SECONDS = 1.0
 
-# Reloads of this arbiter. Made before the fork, so that the workers see what the arbiter counts.
-reloads = multiprocessing.Value("i", 0)
-
 log = structlog.get_logger(__name__)
-
-
-def count_reload() -> None:
-    """Call in the arbiter when it reloads: the workers that it ends next have successors."""
-    with reloads.get_lock():
-        reloads.value += 1
 
 
 class GatewayWorker(Worker):  # type: ignore[misc]
@@ -50,15 +41,16 @@ class GatewayWorker(Worker):  # type: ignore[misc]
         self.loop = uvloop.new_event_loop()
         asyncio.set_event_loop(self.loop)
         self.stopping = asyncio.Event()
-        self.reloads_at_birth = reloads.value
+        self.hurried = False
         super().init_process()
 
     def init_signals(self) -> None:
         """Signals arrive in the loop."""
         for number in self.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
-            self.loop.add_signal_handler(number, self.stop)
+        self.loop.add_signal_handler(signal.SIGTERM, self.stop)
+        for number in (signal.SIGQUIT, signal.SIGINT):
+            self.loop.add_signal_handler(number, self.hurry)
         self.loop.add_signal_handler(signal.SIGUSR1, self.log.reopen_files)
         self.loop.add_signal_handler(signal.SIGWINCH, int)
         self.loop.add_signal_handler(signal.SIGABRT, self.abort)
@@ -67,6 +59,11 @@ class GatewayWorker(Worker):  # type: ignore[misc]
         """Begin to end; once begun, nothing."""
         self.alive = False
         self.stopping.set()
+
+    def hurry(self) -> None:
+        """End without holding anybody, unless it has begun to end already."""
+        self.hurried = self.hurried or self.alive
+        self.stop()
 
     def abort(self) -> None:
         """The arbiter's patience is over."""
@@ -96,12 +93,12 @@ class GatewayWorker(Worker):  # type: ignore[misc]
         closing.result()
 
     async def _end(self, gateway: Gateway, servers: list[asyncio.AbstractServer]) -> None:
-        succeeded = reloads.value != self.reloads_at_birth
-        if succeeded:
+        if not self.hurried:
             await asyncio.sleep(OVERLAP_SECONDS)
         for server in servers:
             server.close()
-        await gateway.close(max(self.cfg.graceful_timeout - MARGIN_SECONDS, 1.0), hold=succeeded)
+        seconds = self.cfg.graceful_timeout - OVERLAP_SECONDS - MARGIN_SECONDS
+        await gateway.close(max(seconds, 1.0), hold=not self.hurried)
 
     async def _until_stopped(self) -> None:
         while self.alive and self.ppid == os.getppid():

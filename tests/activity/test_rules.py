@@ -33,7 +33,7 @@ def test_the_two_ways_of_asking_agree(db: Session, attendance: str, organisation
     activity = make_activity(attendance=attendance, invited=[city] if attendance == "rostered" else [])
     path = organisation.replace("1.2", city.path, 1) if organisation.startswith("1.2") else organisation
     path = root.path if path == "1" else path
-    actor = Actor(1, path, "", frozenset({"member"}), 1, 0)
+    actor = Actor(1, path, "", frozenset({"member"}), 1, 0, 1)
     found = db.scalars(select(Activity.id).where(visible_to(actor))).all()
     assert invites(attendance, [city.path], path) is expected
     assert (activity.id in found) is expected

@@ -90,6 +90,15 @@ class Transport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Any."""
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self if name == "socket" else default
+
+    def setsockopt(self, *options: object) -> None:
+        """Any."""
+
     def close(self) -> None:
         self.ended = True
 

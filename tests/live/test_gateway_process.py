@@ -1,5 +1,6 @@
 """The gateway under gunicorn: the clients that members really use, signals, and a worker that dies."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -71,20 +72,43 @@ def test_python_socketio_is_told_why_it_is_rejected(stage: Stage, tmp_path: Path
         assert ana.refusals[0]["data"]["code"] == "token_invalid"
 
 
-def test_terminating_twice_ends_once_and_leaves_nothing_over(stage: Stage, tmp_path: Path) -> None:
+def test_quitting_twice_ends_once_at_once_and_leaves_nothing_over(stage: Stage, tmp_path: Path) -> None:
     async def story(gateway: Running) -> None:
         async with AsyncExitStack() as stack:
             for number in range(5):
                 await (await stack.enter_async_context(member(gateway.port, number + 1))).join(stream)
             for pid in gateway.workers() * 2:
-                os.kill(pid, signal.SIGTERM)
-            gateway.process.send_signal(signal.SIGTERM)
+                os.kill(pid, signal.SIGQUIT)
+            gateway.process.send_signal(signal.SIGQUIT)
             await until(lambda: gateway.process.poll() is not None, within=15)
 
     stream = stage.stream(grace=600)
     with running(stage.config(), tmp_path) as gateway:
         uvloop.run(story(gateway))
     assert gateway.process.returncode == 0
+    assert stage.online(stream) == 0
+    assert [row[3] for row in stage.stays(stream)] == ["owner"] * 5
+
+
+def test_a_terminated_gateway_holds_its_members_for_their_grace(stage: Stage, tmp_path: Path) -> None:
+    stream = stage.stream(grace=3)
+    seen: list[tuple[int, int]] = []
+
+    async def story(gateway: Running) -> None:
+        async with AsyncExitStack() as stack:
+            crowd = [await stack.enter_async_context(member(gateway.port, number + 1)) for number in range(5)]
+            for one in crowd:
+                await one.join(stream)
+            gateway.process.send_signal(signal.SIGTERM)
+            while gateway.process.poll() is None:
+                figures = stage.snapshot(stream)
+                seen.append((figures.online, figures.connections))
+                await asyncio.sleep(0.05)
+            assert {one.socket.close_code for one in crowd} == {1012}
+
+    with running(stage.config(restart_spread_seconds=0.5), tmp_path) as gateway:
+        uvloop.run(story(gateway))
+    assert (5, 0) in seen
     assert stage.online(stream) == 0
     assert [row[3] for row in stage.stays(stream)] == ["owner"] * 5
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from service.auth import Actor, DenyList
 from service.org import access
 
-ANA = Actor(1, "1", "", frozenset({"member"}), session=7, issued_at=0)
+ANA = Actor(1, "1", "", frozenset({"member"}), session=7, issued_at=0, expires_at=1)
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[Any]:
