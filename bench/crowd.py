@@ -74,7 +74,7 @@ class Crowd:
         """How far everybody is, in a line."""
         tally = self.tally
         return (
-            f"{tally.settled} of {tally.members} have been inside, {tally.online} are, {tally.away} away,"
+            f"{tally.settled} of {tally.devices} have been inside, {tally.online} are, {tally.away} away,"
             f" {tally.asking} asking, {tally.failed} gave up, errors {dict(tally.errors) or 'none'}"
         )
 
@@ -105,7 +105,7 @@ class Crowd:
         tally = progress.tally
         if not tally.settled and not tally.asking:
             self.first_asked = progress.newest
-        if not self.all_inside and tally.settled == tally.members:
+        if not self.all_inside and tally.settled == tally.devices:
             self.all_inside = progress.newest
         self.progress = progress
         if progress.oldest:

@@ -76,6 +76,24 @@ def test_members_of_several_processes_are_added_up(
     eventually(lambda: len(stage.stays(stream)) == result.stays == MEMBERS)
 
 
+def test_a_member_at_two_devices_is_one_person(stage: Stage, gateway: Running) -> None:
+    stream, seen = stage.stream(), set()
+
+    def look(progress: Progress) -> None:
+        if progress.phase == "plateau":
+            seen.add((progress.tally.online, progress.tally.connections))
+
+    plan = plan_for(gateway, stream, second_device_share=0.5, churn_per_minute=20.0, plateau_seconds=2.0)
+    result = run(plan, look)
+    eventually(lambda: len(stage.stays(stream)) == result.stays)
+    assert (result.members, result.devices, result.joined, result.peak) == (MEMBERS, 90, MEMBERS, MEMBERS)
+    assert (result.failed, result.online_at_end) == (0, 0)
+    assert (MEMBERS, 90) in seen
+    assert all(online <= connections for online, connections in seen)
+    assert result.dropped > 0
+    assert len({row[0] for row in stage.stays(stream)}) == MEMBERS
+
+
 def test_told_to_stop_everybody_leaves_properly(stage: Stage, gateway: Running) -> None:
     stream, stop = stage.stream(grace=600), threading.Event()
 

@@ -90,7 +90,8 @@ class Rehearsal:
         self._begin = time.monotonic()
         self._peak = 0
         self._online: list[tuple[float, int]] = []
-        number = max(1, -(-len(plan.members) // MEMBERS_PER_PROCESS))
+        devices = round(len(plan.members) * (1 + plan.second_device_share))
+        number = max(1, -(-devices // MEMBERS_PER_PROCESS))
         shares = [replace(plan, members=plan.members[index::number]) for index in range(number)]
         self._processes = [Process(share, index, self._said) for index, share in enumerate(shares)]
 
@@ -160,6 +161,7 @@ class Rehearsal:
         tally = self._tally()
         return Result(
             members=len(self.plan.members),
+            devices=tally.devices,
             logged_in=tally.logged_in,
             joined=tally.joined,
             stays=tally.stays,

@@ -8,6 +8,7 @@ import random
 import socket
 import ssl
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from service.live.rehearsal.plan import Plan, Tally
 MEMBERS_PER_ADDRESS = 3_500
 IP_BIND_ADDRESS_NO_PORT = 24  # the port is chosen at connect(), when the pair is known
 ANSWER_SECONDS = 20.0
+SECOND_CHANNEL = "h5"
 
 
 class Crowd:
@@ -31,8 +33,8 @@ class Crowd:
         self.plan = plan
         self.random = random.Random(plan.seed + index)
         self.wire = prepare(host=gateway.netloc, stream=plan.stream, random=os.urandom(20))
-        self.tally = Tally(members=len(plan.members))
-        self.members = [Member(self, candidate) for candidate in plan.members]
+        self.members = self._people(plan)
+        self.tally = Tally(members=len(plan.members), devices=len(self.members))
         self.asking = 0
         self.checking_in = 0
         self.returning = 0
@@ -45,9 +47,20 @@ class Crowd:
         self._family, self._target = _resolve(gateway.hostname or "", gateway.port or (443 if secure else 80))
         self._tls = ssl.create_default_context() if secure else None
         self._server_name = gateway.hostname if secure else None
-        self._sources = _sources(self._target[0], members=len(plan.members), index=index)
+        self._sources = _sources(self._target[0], members=len(self.members), index=index)
         self._opened = 0
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def _people(self, plan: Plan) -> list[Member]:
+        """Everybody at the first device, then some of them at a second one."""
+        first = [Member(self, candidate) for candidate in plan.members]
+        chosen = self.random.sample(first, round(len(first) * plan.second_device_share))
+        return [*first, *(self._at_second_device(member) for member in chosen)]
+
+    def _at_second_device(self, member: Member) -> Member:
+        second = Member(self, replace(member.candidate, invitation=None, channel=SECOND_CHANNEL))
+        second.twin, member.twin = member, second
+        return second
 
     def open(self, member: Member, connection: Connection) -> None:
         """Make the connection in the background."""

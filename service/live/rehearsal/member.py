@@ -1,6 +1,7 @@
-"""One synthetic member: what it does on its connection, and what it counts.
+"""One synthetic member at one device: what it does on its connection, and what it counts.
 
-A member outlives its connections. It is IDLE (not started, or away), ASKING (connecting until the join is
+A member at a second device is another `Member`, the first one's `twin`: together they are one person, who is online by
+any of them. A member outlives its connections. It is IDLE (not started, or away), ASKING (connecting until the join is
 accepted), JOINED, LEAVING (until the leave is acknowledged), LEFT (connected, in no stream) or FAILED.
 """
 
@@ -65,6 +66,7 @@ class Member:
         "started_at",
         "state",
         "token",
+        "twin",
         "wave",
     )
 
@@ -77,13 +79,9 @@ class Member:
         self.attempts = 0
         self.ever_joined = False
         self.away = False
+        self.twin: Member | None = None
         self.wave = -1
         self.started_at = self.asked_at = self.since = 0.0
-
-    @property
-    def settled(self) -> bool:
-        """Has it been inside once, or given up?"""
-        return self.ever_joined or self.state is State.FAILED
 
     def connect(self) -> None:
         """Open a connection and join."""
@@ -124,8 +122,7 @@ class Member:
 
     def drop(self) -> None:
         """Lose the connection without a word."""
-        self._end_stay()
-        self._go_away()
+        self._end_stay(away=True)
         self.crowd.tally.dropped += 1
         if self.connection is not None:
             self.connection.drop()
@@ -172,7 +169,7 @@ class Member:
         """The connection is gone, or never came about."""
         self.connection = None
         if self.state is State.JOINED:
-            self._end_stay()
+            self._end_stay(away=True)
             self.crowd.tally.lost += 1
         elif self.state is State.ASKING:
             self._no_longer_asking()
@@ -193,20 +190,19 @@ class Member:
     def _accepted(self) -> None:
         tally = self.crowd.tally
         self._no_longer_asking()
-        self.state, self.since, self.attempts = State.JOINED, self.crowd.clock(), 0
-        tally.online += 1
+        self.since, self.attempts = self.crowd.clock(), 0
+        self._stand(State.JOINED, away=False)
         tally.stays += 1
         tally.latency_ms[_rounded((self.since - self.started_at) * 1000)] += 1
-        self._no_longer_away()
         if not self.ever_joined:
             self.ever_joined = True
-            tally.joined += 1
+            tally.joined += 0 if self.twin is not None and self.twin.ever_joined else 1
             tally.settled += 1
         self.crowd.accepted(self)
 
-    def _end_stay(self) -> None:
+    def _end_stay(self, *, away: bool = False) -> None:
         now = self.crowd.clock()
-        self.crowd.tally.online -= 1
+        self._stand(State.IDLE, away=away)
         self.crowd.tally.watch_seconds += now - self.since
         self.crowd.tally.watch_seconds_asked += now - self.asked_at
 
@@ -223,28 +219,28 @@ class Member:
         if reason in FINAL_REFUSALS or self.attempts > ATTEMPTS:
             self.fail()
             return
-        if self.ever_joined:
-            self._go_away()
-        self.state = State.IDLE
+        self._stand(State.IDLE, away=self.ever_joined)
         self.crowd.broken(self)
 
     def fail(self) -> None:
         """Give up for good."""
-        self.state = State.FAILED
-        self._no_longer_away()
+        self._stand(State.FAILED, away=False)
         self.crowd.tally.failed += 1
         self.crowd.tally.settled += 0 if self.ever_joined else 1
 
-    def _go_away(self) -> None:
-        self.state = State.IDLE
-        if not self.away:
-            self.away = True
-            self.crowd.tally.away += 1
+    def _stand(self, state: State, *, away: bool) -> None:
+        """Be in `state`, and count the person anew: online by any device, else away if one of them will return."""
+        tally, was_online, was_away = self.crowd.tally, self._online(), self._away()
+        tally.connections += (state is State.JOINED) - (self.state is State.JOINED)
+        self.state, self.away = state, away
+        tally.online += self._online() - was_online
+        tally.away += self._away() - was_away
 
-    def _no_longer_away(self) -> None:
-        if self.away:
-            self.away = False
-            self.crowd.tally.away -= 1
+    def _online(self) -> bool:
+        return self.state is State.JOINED or (self.twin is not None and self.twin.state is State.JOINED)
+
+    def _away(self) -> bool:
+        return not self._online() and (self.away or (self.twin is not None and self.twin.away))
 
     def _write(self, frame: bytes) -> None:
         if self.connection is not None:

@@ -23,10 +23,12 @@ async def log_everybody_in(crowd: Crowd, ready: deque[Member]) -> None:
     """Put the members into `ready` as they get their tokens; who gets none has failed."""
     ready.extend(member for member in crowd.members if member.token)
     crowd.tally.logged_in += len(ready)
-    waiting = iter([member for member in crowd.members if not member.token])
-    async with asyncio.TaskGroup() as group:
-        for _ in range(crowd.plan.login_lanes):
-            group.create_task(_log_in_some(crowd, waiting, ready))
+    first = crowd.tally.members  # whoever logs in at a second device has been bound by an invitation at the first
+    for devices in (crowd.members[:first], crowd.members[first:]):
+        waiting = iter([member for member in devices if not member.token])
+        async with asyncio.TaskGroup() as group:
+            for _ in range(crowd.plan.login_lanes):
+                group.create_task(_log_in_some(crowd, waiting, ready))
 
 
 async def _log_in_some(crowd: Crowd, waiting: Iterator[Member], ready: deque[Member]) -> None:
@@ -137,7 +139,7 @@ async def everybody_back(crowd: Crowd, within: float) -> None:
 
 async def check_everybody_in(crowd: Crowd, seconds: float) -> None:
     """Have the plan's share of those who joined check in, spread evenly over `seconds`."""
-    joined = [member for member in crowd.members if member.ever_joined]
+    joined = [member for member in crowd.members[: crowd.tally.members] if member.ever_joined]
     chosen = crowd.random.sample(joined, round(len(joined) * crowd.plan.check_in_share))
     begin = crowd.clock()
     times = (begin + seconds * number / max(1, len(chosen)) for number in range(len(chosen)))

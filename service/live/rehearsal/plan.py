@@ -28,7 +28,8 @@ class Plan:
     (not needed when every candidate has a token). With `stay` the members stay with gentle churn until
     stopped; otherwise they leave after the plateau. Shares are of the members, churn is a share a minute;
     who wanders off is back within `away_seconds`. At the end they wait for the acknowledgement of their leave, or, as
-    a page that is closed, do not. `drop_share` of them drop and come back at the word `drop`.
+    a page that is closed, do not. `second_device_share` of them join at a second device as well, `drop_share` of the
+    devices drop and come back at the word `drop`.
     """
 
     gateway_url: str
@@ -47,6 +48,7 @@ class Plan:
     away_seconds: float = 6.0
     drop_share: float = 0.05
     repeat_share: float = 0.02
+    second_device_share: float = 0.0
     check_in_share: float = 0.80
     check_in_repeat_share: float = 0.02
     login_lanes: int = 16
@@ -68,19 +70,22 @@ class Plan:
 class Tally:
     """What the members of one process counted themselves, without asking the server.
 
-    `online` is the number of members whose join was accepted and who neither left nor lost their
-    connection; `away` those who dropped and will return: a server with grace shows a count between
-    `online` and `online + away`. A stay begins with an accepted join that was not a repeat.
+    `settled`, `failed` and whatever is under way are devices. `online` is the number of members whose join was
+    accepted at a device that neither left nor lost its connection, `connections` that of such devices; `away` are
+    members who dropped and will return: a server with grace shows a count between `online` and `online + away`. A
+    stay begins with an accepted join that was not a repeat.
     `watch_seconds` runs from the acceptance, `watch_seconds_asked` from the moment of asking.
     `asking` and `leaving` are joins and leaves under way, `leaving` also those who left to join again; `reached`
     are members that heard a message since the last word `listen`.
     """
 
     members: int = 0
+    devices: int = 0
     logged_in: int = 0
     settled: int = 0
     failed: int = 0
     online: int = 0
+    connections: int = 0
     away: int = 0
     asking: int = 0
     leaving: int = 0
@@ -137,6 +142,7 @@ class Result:
     """What the members counted by the end, `peak` and the curve (seconds, online) included."""
 
     members: int
+    devices: int
     logged_in: int
     joined: int
     stays: int
