@@ -1,4 +1,4 @@
-"""A peer that is not there any more and cannot say so, and hosts whose clocks are off."""
+"""A peer that is not there any more and cannot say so, a worker that stood still, and hosts whose clocks are off."""
 
 import asyncio
 import ctypes
@@ -13,7 +13,7 @@ import uvloop
 from tests.live.guests import CLOCK_SECONDS
 from tests.live.processes import Running, running, working
 from tests.live.recorder import client_frame, opening
-from tests.live.stage import Stage, keeping, member, opened, token, until
+from tests.live.stage import Stage, keeping, member, opened, serving, token, until
 
 SO_ATTACH_FILTER = 26
 NOTHING = struct.pack("HBBI", 0x06, 0, 0, 0)  # a socket filter of one instruction: take 0 bytes of every packet
@@ -78,6 +78,26 @@ def test_a_half_open_connection_ends_by_its_ping_and_grace_begins_then(stage: St
     config = stage.config(ping_interval_seconds=1.0, ping_timeout_seconds=0.6)
     with running(config, tmp_path) as gateway, keeping(stage, stream):
         uvloop.run(story(gateway))
+
+
+def test_after_standing_still_nobody_who_answers_is_cut_off(stage: Stage) -> None:
+    stream = stage.stream()
+
+    async def story() -> None:
+        config = stage.config(ping_interval_seconds=0.8, ping_timeout_seconds=0.4)
+        async with serving(config) as (gateway, port), member(port, 1) as ana:
+            await ana.join(stream)
+            reading = asyncio.create_task(ana.receive())  # answers every ping
+            before = gateway.wheel.now
+            time.sleep(1.6)  # noqa: ASYNC251 - the loop stands still for longer than anybody may be silent
+            await until(lambda: gateway.wheel.now > before + 2 * 1.6 / config.flush_seconds)
+            assert len(gateway.connections) == 1
+            reading.cancel()
+            await asyncio.wait([reading])
+            assert (await ana.join(stream))["count"] == 1
+        await until(lambda: [row[1:4:2] for row in stage.stays(stream)] == [(1, "owner")])
+
+    uvloop.run(story())
 
 
 def test_clocks_that_are_off_are_seen_nowhere(stage: Stage, tmp_path: Path) -> None:
