@@ -7,7 +7,6 @@ moves the wheel, the flushes, the pushes and the books. Everything here runs in 
 from __future__ import annotations
 
 import asyncio
-import random
 import resource
 import socket
 import time
@@ -27,6 +26,7 @@ from service.live import claims, packets, scripts, upgrade, websocket
 from service.live.audience import Audience
 from service.live.books import Books
 from service.live.connection import Connection
+from service.live.gate import Gate
 from service.live.metering import Meter
 from service.live.protocol import CONNECTED
 from service.live.wheel import Wheel
@@ -35,10 +35,9 @@ LINGER_SECONDS = 2.0
 RULES_SECONDS = 2.0  # how long a join waits for the rules of a stream that is not known
 WAITING_LIMIT = 10_000
 CLOSE_SLICE = 100
-SPREAD_SECONDS = 2.0
+FINISH_SECONDS = 3.0  # for the last flush and the last stays
 POLL_SECONDS = 0.02
 CATCH_UP_TURNS = 16  # of the loop, in which a pong's whole time-out may pass when time is made up for
-RETRY_SECONDS = (1, 10)
 SPARE_DESCRIPTORS = 256  # for our own files, and for telling those who come too many
 
 OK = b'{"ok":true}'
@@ -50,22 +49,13 @@ class Ticks(NamedTuple):
     """The settings' seconds in ticks of the wheel."""
 
     handshake: int
-    ping: int
     pong: int
-    pause: int
     linger: int
 
     @classmethod
     def of(cls, config: Config) -> Ticks:
-        """A ping every interval: the pong's time-out, and the pause that is left after it."""
-        pause = config.ping_interval_seconds - config.ping_timeout_seconds
-        seconds = (
-            config.handshake_seconds,
-            config.ping_interval_seconds,
-            config.ping_timeout_seconds,
-            pause,
-            LINGER_SECONDS,
-        )
+        """Those that never change."""
+        seconds = (config.handshake_seconds, config.ping_timeout_seconds, LINGER_SECONDS)
         return cls(*(max(round(value / config.flush_seconds), 1) for value in seconds))
 
 
@@ -77,6 +67,8 @@ class Counters:
     joined: int = 0
     slow: int = 0
     floods: int = 0
+    expired: int = 0
+    replaced: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
 
@@ -106,17 +98,13 @@ class Gateway:
         self.timing = scripts.Timing.of(config)
         self._valkey = valkey.connect_async(config)
         self.script = self._valkey.register_script(scripts.source("flush"))
+        self.muster_script = self._valkey.register_script(scripts.source("muster"))
         # Connection ids: a random prefix per worker and a number. 80 + 48 bits, marked as a version 8 UUID.
         digits = uuid.uuid4().hex
         self._prefix = f"{digits[:12]}8{digits[12:15]}8{digits[15:18]}"
         self._number = 0
-        self._greeting = packets.greeting_around(
-            len(self.sid(0)),
-            interval=config.ping_interval_seconds,
-            timeout=config.ping_timeout_seconds,
-            limit=config.max_message_bytes,
-        )
         self.capacity = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
+        self.gate = Gate(self)
         self._waiting: list[Waiting] = []
         self.books = Books(config, loop, gateway=self.id, prefix=self._prefix, refreshed=self._on_rules)
         self.stays = self.books.stays
@@ -125,6 +113,7 @@ class Gateway:
             "leave": self._leave,
         }
         self._started = self.now()
+        self.wall = 0.0  # Unix seconds of the database's clock at the last tick
         self._denied: frozenset[int] = frozenset()
         self._tick_handle: asyncio.TimerHandle | None = None
         self.closing = False
@@ -147,6 +136,8 @@ class Gateway:
     def _tick(self) -> None:
         now = self.now()
         self._tick_handle = self.loop.call_later(self.config.flush_seconds, self._tick)
+        self.wall = self.books.wall(now)
+        self.gate.tick(now)
         self._turn_wheel(now)
         for audience in list(self.audiences.values()):
             audience.tick(now)
@@ -177,10 +168,10 @@ class Gateway:
         """
         self.closing = True
         deadline = self.now() + seconds
-        await self._send_away(SPREAD_SECONDS if hold else 0.0, hold=hold)
+        await self._send_away(self.config.restart_spread_seconds if hold else 0.0, hold=hold)
         await _until(lambda: not self.connections, LINGER_SECONDS)
         if hold:
-            await _until(lambda: not any(one.members for one in self.audiences.values()), (deadline - self.now()) / 2)
+            await _until(self._empty, deadline - self.now() - FINISH_SECONDS)
         for connection in list(self.connections):
             connection.abort()
         if self._tick_handle is not None:
@@ -216,14 +207,16 @@ class Gateway:
         """The session id of a connection: its UUID in hexadecimal."""
         return f"{self._prefix}{number:012x}"
 
-    def arrived(self, connection: Connection) -> None:
-        """A transport is open."""
+    def arrived(self, connection: Connection, host: str) -> bool:
+        """A transport is open; whether `host` may have one more."""
         self.connections.add(connection)
         self.counters.accepted += 1
+        return self.gate.arrived(connection, host)
 
     def departed(self, connection: Connection) -> None:
         """A transport is closed."""
         self.connections.discard(connection)
+        self.gate.departed(connection)
 
     def time_of(self, tick: int) -> float:
         """The monotonic time at `tick` of the wheel."""
@@ -235,11 +228,6 @@ class Gateway:
         return round((policy.grace if policy else 0) / self.config.flush_seconds)
 
     # Requests.
-
-    def greeting(self, number: int) -> bytes:
-        """Engine.IO's open packet for a connection."""
-        before, after = self._greeting
-        return b"%b%b%b" % (before, self.sid(number).encode(), after)
 
     @property
     def undecided(self) -> int:
@@ -266,8 +254,8 @@ class Gateway:
         self.counters.refused[error.code] += 1
         body = packets.to_json(problem(error, self.language(request)))
         extra = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"} if error.status == 426 else {}
-        if error.status == 503:
-            extra["Retry-After"] = str(random.randint(*RETRY_SECONDS))
+        if error.status in (429, 503):
+            extra["Retry-After"] = str(self.gate.pressure.retry_after())
         return upgrade.response(error.status, body, kind="application/problem+json; charset=utf-8", extra=extra)
 
     def connect(self, connection: Connection, auth: dict[str, object]) -> None:
@@ -280,7 +268,9 @@ class Gateway:
             document = problem(error, connection.language)
             connection.refuse(document["title"], document)
         else:
-            connection.admit(member=actor.member, session=actor.session, attribution=attribution)
+            connection.admit(
+                member=actor.member, session=actor.session, expires=actor.expires_at, attribution=attribution
+            )
 
     # Events.
 
@@ -324,7 +314,7 @@ class Gateway:
                 connection.leave()
             audience = self.audiences.get(stream)
             if audience is None:
-                audience = self.audiences[stream] = Audience(stream, self, shards=policy.shards)
+                audience = self.audiences[stream] = Audience(stream, self)
             connection.join(audience)
             self.counters.joined += 1
         if ack:
