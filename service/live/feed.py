@@ -1,12 +1,12 @@
 """The organisers' feed: each web process reads Valkey itself and tells its own clients. Nothing else emits.
 
-Promises: what is told is absolute and says of when it is and how good; a change is told within one reading, and
-without a change the figures are told again every REPEAT_SECONDS. Without Valkey the last figures are told, as degraded.
+Promises: what is told is absolute and says of when it is and how good; every reading is told, also one that changed
+nothing, so that nobody shows an old count for want of news. Without Valkey the last figures are told, as degraded.
 """
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +27,6 @@ from service.live.schemas import SnapshotOut
 from service.live.scripts import Slot, Timing
 
 NAMESPACE = "/organisers"
-REPEAT_SECONDS = 2.0
 SESSION_SECONDS = 15.0
 
 SNAPSHOT = SnapshotOut()
@@ -41,16 +40,6 @@ Emit = Callable[[dict[str, Any], list[str]], None]
 log = structlog.get_logger(__name__)
 
 
-@dataclass
-class Subscription:
-    """Who sees one view, and what they were told last."""
-
-    view: View
-    clients: set[str] = field(default_factory=set)
-    told: dict[str, Any] = field(default_factory=dict)
-    due: float = 0.0
-
-
 class Feed:
     """What this process's clients watch. One reading serves all clients of a stream."""
 
@@ -58,7 +47,7 @@ class Feed:
         self._client = client
         self._timing = timing
         self._emit = emit
-        self._subscriptions: dict[View, Subscription] = {}
+        self._watching: dict[View, set[str]] = {}
         self._watched: dict[tuple[str, int], View] = {}
         self._last: dict[int, Snapshot] = {}
         self._away = False
@@ -68,18 +57,15 @@ class Feed:
         """Show `view` to a client from the next reading on, in place of what it saw of that stream."""
         self.unwatch(client, view.stream)
         self._watched[client, view.stream] = view
-        subscription = self._subscriptions.setdefault(view, Subscription(view))
-        subscription.clients.add(client)
-        subscription.due = 0.0
+        self._watching.setdefault(view, set()).add(client)
 
     def unwatch(self, client: str, stream: int) -> None:
         """Show a stream no longer; quiet if it was not shown."""
         view = self._watched.pop((client, stream), None)
         if view is not None:
-            subscription = self._subscriptions[view]
-            subscription.clients.discard(client)
-            if not subscription.clients:
-                del self._subscriptions[view]
+            self._watching[view].discard(client)
+            if not self._watching[view]:
+                del self._watching[view]
 
     def forget(self, client: str) -> None:
         """A client has gone."""
@@ -87,16 +73,16 @@ class Feed:
             if known == client:
                 self.unwatch(client, stream)
 
-    def tick(self, monotonic: float) -> None:
-        """Read every watched stream and tell whoever is owed something."""
+    def tick(self) -> None:
+        """Read every watched stream and tell everybody who watches it."""
         self._failed = False
-        for slots in {view.slots for view in self._subscriptions}:
-            views = [view for view in self._subscriptions if view.slots == slots]
+        for slots in {view.slots for view in self._watching}:
+            views = [view for view in self._watching if view.slots == slots]
             seen = self._read(slots, views)
             # Somebody may have left while Valkey answered.
             for view in views:
-                if subscription := self._subscriptions.get(view):
-                    self._tell(subscription, seen, monotonic)
+                if clients := self._watching.get(view):
+                    self._emit(shown(view, seen), sorted(clients))
         self._last = {stream: self._last[stream] for _, stream in self._watched if stream in self._last}
 
     def _read(self, slots: Sequence[Slot], views: Iterable[View]) -> Snapshot | None:
@@ -122,14 +108,6 @@ class Feed:
         if not self._away:
             log.warning("the feed has no valkey", error=type(error).__name__)
         self._away = True
-
-    def _tell(self, subscription: Subscription, seen: Snapshot | None, monotonic: float) -> None:
-        told = shown(subscription.view, seen)
-        changed = {**told, "as_of": None} != {**subscription.told, "as_of": None}
-        if changed or monotonic >= subscription.due:
-            subscription.told = told
-            subscription.due = monotonic + REPEAT_SECONDS
-            self._emit(told, sorted(subscription.clients))
 
 
 def homes(view: View) -> list[tuple[int, str]]:
@@ -193,7 +171,7 @@ class Reader:
         """Begin, once per process."""
         if not self._running:
             self._running = True
-            self._socketio.start_background_task(self._repeat, lambda: self._feed.tick(time.monotonic()), self._every)
+            self._socketio.start_background_task(self._repeat, self._feed.tick, self._every)
             self._socketio.start_background_task(self._repeat, lambda: self.cut_off(read_clock()), SESSION_SECONDS)
 
     def cut_off(self, now: datetime) -> None:

@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -217,7 +216,7 @@ class Wall:
 
     def _read(self) -> None:
         while not self._over.wait(0.05):
-            self._feed.tick(time.monotonic())
+            self._feed.tick()
 
     def __enter__(self) -> "Wall":
         self._reader.start()

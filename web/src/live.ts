@@ -23,7 +23,7 @@ export interface Snapshot {
   seq: number
   as_of: string
   basis: Basis
-  reason: null | 'lease' | 'rebuilding' | 'valkey'
+  reason: null | 'lease' | 'behind' | 'rebuilding' | 'valkey'
   in_doubt: number
   online: number | null
   connections: number | null
