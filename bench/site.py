@@ -112,12 +112,15 @@ class Site:
         """The processes that hold connections."""
         return [one.pid for one in psutil.Process(self._pid("gateway")).children()]
 
-    def cpu(self) -> dict[str, float]:
-        """User and system seconds so far, by part."""
+    def pids(self) -> dict[str, int]:
+        """The first process of each part."""
         pids = {one.name: one.running.pid for one in self.installation.processes if one.running}
         servers = {"PostgreSQL": self.installation.postgres.process, "Valkey": self.installation.valkey.process}
-        pids |= {name: process.pid for name, process in servers.items() if process}
-        return {name: family_cpu(pid) for name, pid in pids.items()}
+        return pids | {name: process.pid for name, process in servers.items() if process}
+
+    def cpu(self) -> dict[str, float]:
+        """User and system seconds so far, by part."""
+        return {name: family_cpu(pid) for name, pid in self.pids().items()}
 
     def valkey(self) -> redis.Redis:
         """A client of the private Valkey."""
@@ -127,14 +130,15 @@ class Site:
         """Start again what ended, as the supervisor does; from the main thread."""
         self.installation.keep_running(self.told.append)
 
-    def candidates(self, members: int) -> tuple[Candidate, ...]:
-        """Members of the real branches, in the real counties, each with a token."""
+    def candidates(self, members: int, *, first: int = 1) -> tuple[Candidate, ...]:
+        """Members of the real branches, in the real counties, each with a token; the numbers from `first` on."""
         branches = db.session.scalars(select(Organisation.path).where(Organisation.level == "branch")).all()
         counties = select(Division.path).where(within(Division.path, founding.PRESENT), Division.level == "county")
         places = db.session.scalars(counties).all()
         db.session.rollback()
         now = datetime.now(UTC)
-        spread = zip(range(1, members + 1), cycle(branches), cycle(places), cycle(founding.CHANNELS), strict=False)
+        numbers = range(first, first + members)
+        spread = zip(numbers, cycle(branches), cycle(places), cycle(founding.CHANNELS), strict=False)
         return tuple(
             Candidate(token=self._token(number, home, place, now), channel=channel)
             for number, home, place, channel in spread
