@@ -24,7 +24,9 @@ FULL_SIZE = 1_000_000
 # The kernel spreads them by chance: a worker has room for 19,700.
 MEMBERS_PER_WORKER = 17_500
 SETTINGS = {
+    # Each wave comes to another address of 127.0.0.0/8, from the same ones as the wave before.
     "GATEWAY_HOST": "0.0.0.0",
+    "ADDRESS_CONNECTIONS": "0",
     "PING_INTERVAL_SECONDS": "150",
     "PING_TIMEOUT_SECONDS": "60",
     "COUNT_SECONDS": "300",
