@@ -29,6 +29,7 @@ from service.live.connection import Connection
 from service.live.gate import Gate
 from service.live.metering import Meter
 from service.live.protocol import CONNECTED
+from service.live.sockets import EPOLL, Door, Reception
 from service.live.wheel import Wheel
 
 LINGER_SECONDS = 2.0
@@ -108,6 +109,7 @@ class Gateway:
         self._waiting: list[Waiting] = []
         self.books = Books(config, loop, gateway=self.id, prefix=self._prefix, refreshed=self._on_rules)
         self.stays = self.books.stays
+        self.reception = Reception(loop) if EPOLL else None
         self._events: dict[str, Callable[[Connection, list[object], str], None]] = {
             "join": self._join,
             "leave": self._leave,
@@ -127,11 +129,13 @@ class Gateway:
         if not await _until(lambda: self.books.loaded, patience):
             log.error("started without deny list and streams")
 
-    async def listen(self, listener: socket.socket, backlog: int = 100) -> asyncio.AbstractServer:
+    async def listen(self, listener: socket.socket, backlog: int = 100) -> Door | asyncio.AbstractServer:
         """Accept members on `listener`."""
         # Accepted sockets inherit it: what a slow reader may pile up in the kernel is bounded too.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.config.send_buffer_bytes)
-        return await self.loop.create_server(lambda: Connection(self), sock=listener, backlog=backlog)
+        if self.reception is None:
+            return await self.loop.create_server(lambda: Connection(self), sock=listener, backlog=backlog)
+        return self.reception.open(listener, backlog, lambda: Connection(self))
 
     def _tick(self) -> None:
         now = self.now()
@@ -182,6 +186,8 @@ class Gateway:
         await asyncio.gather(*leaving, self.books.finish(deadline - self.now()), return_exceptions=True)
         self.meter.read(self.now())
         await self._valkey.aclose()
+        if self.reception is not None:
+            self.reception.close()
 
     def _empty(self) -> bool:
         return not any(audience.members for audience in self.audiences.values())

@@ -21,6 +21,7 @@ from gunicorn.workers.base import Worker
 from service import logs
 from service.config import Config
 from service.live.gateway import Gateway
+from service.live.sockets import Door
 
 # Seconds of graceful_timeout that are left for the exit itself.
 MARGIN_SECONDS = 2.0
@@ -92,7 +93,7 @@ class GatewayWorker(Worker):  # type: ignore[misc]
             await asyncio.wait([closing], timeout=1.0)
         closing.result()
 
-    async def _end(self, gateway: Gateway, servers: list[asyncio.AbstractServer]) -> None:
+    async def _end(self, gateway: Gateway, servers: list[Door | asyncio.AbstractServer]) -> None:
         if not self.hurried:
             await asyncio.sleep(OVERLAP_SECONDS)
         for server in servers:
