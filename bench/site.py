@@ -27,6 +27,7 @@ from service.auth import issue_access
 from service.config import Config
 from service.demo import prepared
 from service.extensions import db
+from service.home import rehearsed
 from service.live.rehearsal import Candidate
 from service.live.scripts import Slot, slots_of
 from service.org.models import Division, Organisation, within
@@ -146,7 +147,7 @@ class Site:
 
     def _token(self, number: int, home: str, place: str, now: datetime) -> str:
         return issue_access(
-            self.config.secret_key, member=number, organisation=home, place=place, now=now, seconds=86_400
+            self.config.secret_key, member=number, organisation=rehearsed(home), place=place, now=now, seconds=86_400
         )
 
     def _pid(self, name: str) -> int:

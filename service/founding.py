@@ -19,6 +19,7 @@ from service.activity.models import Activity, ActivityOrganiser, Sitting, Stream
 from service.auth import issue_access
 from service.config import Config
 from service.extensions import db
+from service.home import rehearsed
 from service.live.rehearsal import Candidate
 from service.org.divisions import import_shipped
 from service.org.models import (
@@ -170,7 +171,7 @@ def candidates(number: int, *, secret: str, now: datetime) -> list[Candidate]:
 
 def is_synthetic() -> ColumnElement[bool]:
     """What holds for synthetic members only."""
-    return Member.name.like("演练 %")
+    return Member.rehearsal & Member.name.like("演练 %")
 
 
 def enrol(number: int, *, secret: str, now: datetime) -> None:
@@ -207,7 +208,7 @@ def _token(person: Row[int, str, str], session: int, *, config: Config, now: dat
     return issue_access(
         config.secret_key,
         member=number,
-        organisation=home,
+        organisation=rehearsed(home),
         place=place,
         session=session,
         now=now,
@@ -230,6 +231,7 @@ def _enrol(indices: range, secret: str, now: datetime) -> None:
     people = [
         {
             "name": f"演练 {index:07d}",
+            "rehearsal": True,
             "organisation_id": branches[index * STRIDE % len(branches)],
             "place_code": places[index * STRIDE % len(places)],
         }

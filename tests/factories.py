@@ -89,7 +89,7 @@ def make_token(*, member: Member | None = None, now: datetime | None = None) -> 
     return issue_access(
         config.secret_key,
         member=member.id,
-        organisation=facts.organisation_path,
+        organisation=facts.home,
         place=facts.place_path,
         session=session.id,
         now=now,

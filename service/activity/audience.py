@@ -2,28 +2,35 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 
 from service.activity.models import Activity, ActivityInvitation, ActivityOrganiser, Sitting, Stream
 from service.auth import Actor
 from service.extensions import db
+from service.home import home_of, rehearses
 from service.org.models import Organisation, covers, within
 from service.org.organisations import lineage
 from service.org.organisers import Organiser
 
 
-def invites(attendance: str, invited: Iterable[str], organisation: str) -> bool:
-    """Whether a member of the organisation at this path may come: `open` is for everybody."""
-    return attendance == "open" or any(covers(path, organisation) for path in invited)
+def invites(attendance: str, invited: Iterable[str], organisation: str, *, rehearsal: bool) -> bool:
+    """Whether a member at this path may come: synthetic ones to rehearsals only, real ones to none.
+
+    Beyond that `open` is for everybody.
+    """
+    if rehearses(organisation) is not rehearsal:
+        return False
+    home = home_of(organisation)
+    return attendance == "open" or any(covers(path, home) for path in invited)
 
 
 def visible_to(actor: Actor) -> ColumnElement[bool]:
     """The same as a condition on `activities`."""
     invited = exists().where(
         ActivityInvitation.activity_id == Activity.id,
-        ActivityInvitation.organisation_id.in_(lineage(actor.organisation)),
+        ActivityInvitation.organisation_id.in_(lineage(home_of(actor.organisation))),
     )
-    return or_(Activity.attendance == "open", invited)
+    return and_(Activity.rehearsal.is_(rehearses(actor.organisation)), or_(Activity.attendance == "open", invited))
 
 
 def organised_by(organiser: Organiser, *, tiers: Iterable[str] = ()) -> ColumnElement[bool]:

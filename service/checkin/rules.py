@@ -22,6 +22,7 @@ from service.checkin.models import CheckIn
 from service.clock import iso
 from service.errors import ServiceError
 from service.extensions import db
+from service.home import home_of
 from service.live.figures import note_check_ins
 from service.live.scripts import slots_of
 from service.notify.outbox import Event, publish_many
@@ -201,7 +202,7 @@ def _settle_together(occasion: Occasion, attempts: Sequence[Attempt], now: datet
 
 def admit(occasion: Occasion, attempt: Attempt, now: datetime) -> Window:
     """The sitting that `attempt` counts for; ServiceError with the reason if there is none."""
-    if not invites(occasion.attendance, occasion.invited, attempt.organisation):
+    if not invites(occasion.attendance, occasion.invited, attempt.organisation, rehearsal=occasion.rehearsal):
         raise ServiceError("not_invited")
     windows = [one for one in occasion.windows if attempt.sitting in (None, one.sitting)]
     if not windows:
@@ -288,7 +289,7 @@ def _event(occasion: Occasion, attempt: Attempt, record: Record) -> Event:
     """What push services hear: no number and no exact time by which two of them could match their subjects."""
     return Event(
         topic="checkin.created",
-        organisation_path=attempt.organisation,
+        organisation_path=home_of(attempt.organisation),
         subject_member=record.member_id,
         payload={
             "activity": occasion.id,

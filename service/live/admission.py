@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.auth import DenyList
+from service.home import home_of, rehearses
 from service.live.clerk import Link
 
 FORGET_DAYS = 30
@@ -18,7 +19,7 @@ SELECT s.id, s.grace_seconds, extract(epoch FROM s.opens_at)::float8, extract(ep
        a.attendance,
        ARRAY(SELECT o.path FROM activity_invitations i JOIN organisations o ON o.id = i.organisation_id
              WHERE i.activity_id = a.id),
-       s.shards
+       s.shards, a.rehearsal
 FROM streams s JOIN sittings t ON t.id = s.sitting_id JOIN activities a ON a.id = t.activity_id
 WHERE s.closes_at > now() - make_interval(days => %s)
 """
@@ -35,11 +36,18 @@ class Policy:
     rostered: bool
     invited: tuple[str, ...]
     shards: int = 1
+    rehearsal: bool = False
 
     def invites(self, organisation: str) -> bool:
-        """Whether a member of the organisation at this path may come: `open` is for everybody."""
+        """Whether a member at this path may come: synthetic ones to rehearsals only, real ones to none.
+
+        Beyond that `open` is for everybody.
+        """
+        if rehearses(organisation) is not self.rehearsal:
+            return False
         if not self.rostered or not self.invited:
             return True
+        organisation = home_of(organisation)
         return any(organisation == path or organisation.startswith(f"{path}.") for path in self.invited)
 
     def refusal(self, organisation: str, now: float) -> str | None:
@@ -72,6 +80,6 @@ def load(connection: Link) -> Rules:
 def read_policies(rows: Iterable[tuple[Any, ...]]) -> dict[int, Policy]:
     """Policies by stream from rows of the query."""
     return {
-        stream: Policy(grace, opens, closes, attendance == "rostered", tuple(invited), shards)
-        for stream, grace, opens, closes, attendance, invited, shards in rows
+        stream: Policy(grace, opens, closes, attendance == "rostered", tuple(invited), shards, rehearsal)
+        for stream, grace, opens, closes, attendance, invited, shards, rehearsal in rows
     }

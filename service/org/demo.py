@@ -1,4 +1,4 @@
-"""The demo's door: a guest gets a place on the roster at once, beside some member that is there already."""
+"""The demo's door: a guest joins the rehearsal at once, at home beside some member that is there already."""
 
 import secrets
 from datetime import datetime
@@ -20,7 +20,7 @@ def admit_guest(now: datetime) -> tuple[str, str]:
     if organisation is None:
         raise ServiceError("not_found")
     place = neighbour.place_code if neighbour else None
-    guest = add_member("体验用户", organisation=organisation, place_code=place)
+    guest = add_member("体验用户", organisation=organisation, place_code=place, rehearsal=True)
     [invitation] = invite([guest.id], now)
     db.session.commit()
     return code, invitation

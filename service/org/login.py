@@ -126,7 +126,7 @@ def tokens(member: MemberFacts, *, session: int, refresh_token: str, now: dateti
     access = issue_access(
         config.secret_key,
         member=member.id,
-        organisation=member.organisation_path,
+        organisation=member.home,
         place=member.place_path,
         session=session,
         now=now,

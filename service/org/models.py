@@ -17,6 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     func,
+    text,
 )
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
 
@@ -101,6 +102,8 @@ class Member(Base):
     organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"), index=True)
     place_code: Mapped[str | None] = mapped_column(ForeignKey("divisions.code"))
     status: Mapped[str] = mapped_column(Text, server_default="active")
+    # A synthetic member, who takes part in rehearsals only; every list and figure of members leaves it out.
+    rehearsal: Mapped[bool] = mapped_column(server_default=text("false"))
 
     organisation: Mapped[Organisation] = relationship()
     place: Mapped[Division | None] = relationship()

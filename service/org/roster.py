@@ -11,6 +11,7 @@ from sqlalchemy import TextClause, insert, text
 
 from service.errors import ServiceError
 from service.extensions import db
+from service.home import rehearsed
 from service.org.models import Invitation, Member, Organisation
 from service.org.wechat import WechatUser
 
@@ -25,6 +26,7 @@ class MemberFacts:
 
     id: int
     status: str
+    rehearsal: bool
     organisation_id: int
     organisation_name: str
     organisation_path: str
@@ -32,10 +34,15 @@ class MemberFacts:
     place_name: str | None
     place_path: str
 
+    @property
+    def home(self) -> str:
+        """The organisation path that its tokens carry."""
+        return rehearsed(self.organisation_path) if self.rehearsal else self.organisation_path
+
 
 # Written out and built once: every member logs in within the same half hour.
 FACTS = """
-SELECT m.id, m.status, o.id, o.name, o.path, d.code, d.name, coalesce(d.path, '')
+SELECT m.id, m.status, m.rehearsal, o.id, o.name, o.path, d.code, d.name, coalesce(d.path, '')
 FROM {source} JOIN organisations o ON o.id = m.organisation_id LEFT JOIN divisions d ON d.code = m.place_code
 """
 BY_NUMBER = text(FACTS.format(source="members m") + "WHERE m.id = :member")
@@ -75,9 +82,11 @@ def _one(question: TextClause, **values: Any) -> MemberFacts | None:
     return MemberFacts(*row) if row else None
 
 
-def add_member(name: str, *, organisation: Organisation, place_code: str | None = None) -> Member:
+def add_member(
+    name: str, *, organisation: Organisation, place_code: str | None = None, rehearsal: bool = False
+) -> Member:
     """A new member of `organisation`, in the caller's transaction."""
-    member = Member(name=name, organisation_id=organisation.id, place_code=place_code)
+    member = Member(name=name, organisation_id=organisation.id, place_code=place_code, rehearsal=rehearsal)
     db.session.add(member)
     db.session.flush()
     return member

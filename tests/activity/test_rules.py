@@ -10,6 +10,7 @@ from service.activity.audience import invites, organiser_may_edit, organiser_may
 from service.activity.models import Activity, ActivityOrganiser
 from service.activity.rules import announce
 from service.auth import Actor
+from service.home import rehearsed
 from service.notify.models import Outbox
 from tests.factories import HOUR, make_activity, make_organisation, make_organiser, make_stream
 
@@ -35,8 +36,21 @@ def test_the_two_ways_of_asking_agree(db: Session, attendance: str, organisation
     path = root.path if path == "1" else path
     actor = Actor(1, path, "", frozenset({"member"}), 1, 0, 1)
     found = db.scalars(select(Activity.id).where(visible_to(actor))).all()
-    assert invites(attendance, [city.path], path) is expected
+    assert invites(attendance, [city.path], path, rehearsal=False) is expected
     assert (activity.id in found) is expected
+
+
+@pytest.mark.parametrize("rehearsal", [True, False])
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_synthetic_members_see_rehearsals_only_and_real_ones_none(
+    db: Session, rehearsal: bool, synthetic: bool
+) -> None:
+    city = make_organisation(level="city")
+    activity = make_activity(attendance="rostered", invited=[city], rehearsal=rehearsal)
+    path = rehearsed(city.path) if synthetic else city.path
+    found = db.scalars(select(Activity.id).where(visible_to(Actor(1, path, "", frozenset({"member"}), 1, 0, 1)))).all()
+    assert invites("rostered", [city.path], path, rehearsal=rehearsal) is (rehearsal is synthetic)
+    assert (activity.id in found) is (rehearsal is synthetic)
 
 
 def test_watching_and_editing_follow_the_tree(db: Session) -> None:

@@ -13,6 +13,7 @@ from service.checkin.ledger import checked_in
 from service.checkin.models import CheckIn
 from service.checkin.rules import Answer, Attempt, check_in
 from service.errors import ServiceError
+from service.home import rehearsed
 from service.live.figures import read_snapshot
 from service.live.scripts import Timing, slots_of
 from service.notify.models import Outbox
@@ -152,7 +153,7 @@ def test_an_unknown_activity(db: Session) -> None:
 
 def test_the_outbox_tells_of_nobody_by_number(db: Session) -> None:
     member, activity = make_member(), make_activity(now=NOW, rehearsal=True)
-    check_in(activity.id, [attempt(member)], NOW)
+    check_in(activity.id, [attempt(member, organisation=rehearsed("1.2"))], NOW)
     [event] = db.query(Outbox).all()
     assert (event.topic, event.subject_member) == ("checkin.created", member.id)
     assert event.organisation_paths == ["1.2"]

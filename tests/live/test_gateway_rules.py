@@ -1,8 +1,11 @@
 """Admission and the wheel: pure, without servers."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.home import rehearsed
 from service.live.admission import Policy, read_policies
 from service.live.wheel import Wheel
 
@@ -30,10 +33,25 @@ def test_a_subtree_is_a_path_not_a_prefix_of_digits() -> None:
 
 
 def test_open_activities_and_such_without_invitations_are_for_everybody() -> None:
-    window = (10, 0.0, 1.0)
-    rows = [(1, *window, "open", ["7"], 1), (2, *window, "rostered", [], 1), (3, *window, "rostered", ["7"], 4)]
+    rows: list[tuple[object, ...]] = [
+        (1, 10, 0.0, 1.0, "open", ["7"], 1, False),
+        (2, 10, 0.0, 1.0, "rostered", [], 1, False),
+        (3, 10, 0.0, 1.0, "rostered", ["7"], 4, False),
+    ]
     policies = read_policies(rows)
     assert [policies[stream].invites("8") for stream in (1, 2, 3)] == [True, True, False]
+
+
+def test_synthetic_members_come_to_rehearsals_only_and_real_ones_to_none() -> None:
+    rehearsal = replace(POLICY, rehearsal=True)
+    assert [policy.invites(path) for policy in (POLICY, rehearsal) for path in ("1.2", rehearsed("1.2"))] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert not rehearsal.invites(rehearsed("1.20"))
+    assert not replace(POLICY, rostered=False).invites(rehearsed("8"))
 
 
 @given(st.lists(st.integers(-2, 40), max_size=30), st.integers(0, 5))
