@@ -21,8 +21,8 @@ from service.live.audit import audit
 from service.live.rehearsal import Plan, Result
 
 MEMBERS_PER_WORKER = 15_000
-ARRIVALS_PER_SECOND = 3_000
 LEAVES_PER_SECOND = 10_000
+WINDOW = 150  # joins under way in each of the members' processes
 FULL_SIZE = 150_000
 REST_SECONDS = 2.0
 AUDIT_SECONDS = 20.0
@@ -97,15 +97,15 @@ def planned(site: Site, members: int) -> Plan:
         gateway_url=site.gateway_url,
         stream=site.stream,
         members=site.candidates(members),
-        curve="ramp",
-        arrival_seconds=members / ARRIVALS_PER_SECOND,
+        curve="burst",
+        arrival_seconds=0.0,
         plateau_seconds=0.0,
         leave_seconds=max(1.0, members / LEAVES_PER_SECOND),
         quiet_seconds=1.0,
         churn_per_minute=0.0,
         repeat_share=0.02,
         check_in_share=0.0,
-        window=100,
+        window=WINDOW,
         stay=True,
     )
 
@@ -141,7 +141,7 @@ def join(day: Day) -> tuple[float, float]:
     tally = crowd.tally
     day.note(
         f"{tally.joined:,} of {day.members:,} members joined in {seconds:.1f} s, {tally.joined / seconds:,.0f} a second"
-        f" ({ARRIVALS_PER_SECOND:,} a second set out); age of the organisers' count p99 {age:.2f} s;"
+        f" (all at once, {WINDOW} of each process under way at a time); age of the organisers' count p99 {age:.2f} s;"
         f" errors on the way: {dict(tally.errors) or 'none'}"
     )
     crowd.until(crowd.staying, within=30.0, what="the plateau")
