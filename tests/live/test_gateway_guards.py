@@ -162,10 +162,10 @@ def test_the_oldest_device_goes_for_the_newest(steps: list[tuple[int, int | None
 TICK = 0.125  # binary: a second is eight of them exactly
 
 
-def lived(lates: list[float], arrivals: list[int], bound: float = 1.0) -> list[tuple[int, int]]:
+def lived(storm: list[tuple[float, int]], bound: float = 1.0) -> list[tuple[int, int]]:
     """(asked, admitted) in each second; a second brings ticks of one lateness, and arrivals all over it."""
     pressure, seconds, now = Pressure(bound, 0.0), [], 0.0
-    for late, asked in zip(lates, arrivals, strict=True):
+    for late, asked in storm:
         admitted = 0
         for number in range(8):
             now += TICK
@@ -181,12 +181,12 @@ storms = st.lists(st.tuples(st.sampled_from([0.0, 0.9, 1.1, 5.0]), st.integers(0
 
 @given(st.lists(st.tuples(st.floats(0, 1.0), st.integers(0, 600)), min_size=1, max_size=12))
 def test_while_the_loop_is_on_time_everybody_is_let_in_at_once(seconds: list[tuple[float, int]]) -> None:
-    assert all(asked == admitted for asked, admitted in lived(*map(list, zip(*seconds, strict=True))))
+    assert all(asked == admitted for asked, admitted in lived(seconds))
 
 
 @given(storms)
 def test_a_late_loop_lets_in_ever_fewer_but_never_nobody(seconds: list[tuple[float, int]]) -> None:
-    story = lived(*map(list, zip(*seconds, strict=True)))
+    story = lived(seconds)
     for (late, _), (_, before), (asked, admitted) in zip(seconds, story, story[1:], strict=False):
         assert admitted >= min(asked, math.floor(LEAST * 0.9))
         if late > 1.0:
@@ -196,7 +196,7 @@ def test_a_late_loop_lets_in_ever_fewer_but_never_nobody(seconds: list[tuple[flo
 @given(storms)
 def test_the_storm_over_everybody_is_let_in_again(seconds: list[tuple[float, int]]) -> None:
     calm = [(0.0, 100)] * 30
-    story = lived(*map(list, zip(*seconds, *calm, strict=True)))
+    story = lived(seconds + calm)
     assert story[-1] == (100, 100)
 
 
