@@ -74,6 +74,7 @@ class Config:
     renew_seconds: float = setting(1.0, "How often a gateway renews its leases.")
     flush_seconds: float = setting(0.1, "Joins and leaves wait at most this long for their batch.")
     valkey_timeout_seconds: float = setting(1.0, "A flush that takes longer is given up and sent again.")
+    live_shards: int = setting(1, "Slots of Valkey that the members of a stream planned from now on are spread over.")
     count_seconds: float = setting(10.0, "Shortest interval at which viewers are sent the count.")
     count_max_seconds: float = setting(120.0, "Longest such interval, under load.")
     feed_seconds: float = setting(0.5, "How often the organisers' feed reads the count.")
@@ -166,6 +167,7 @@ class Config:
             *((getattr(self, name) <= 0, f"{name.upper()}: must be above 0") for name in positive),
             *((not 0 < getattr(self, name) < 65_536, f"{name.upper()}: 1 to 65535") for name in ports),
             (self.lease_seconds < 3 * self.renew_seconds, "LEASE_SECONDS: at least 3 × RENEW_SECONDS"),
+            (not 1 <= self.live_shards <= 64, "LIVE_SHARDS: 1 to 64"),
             *self._gateway_checks(),
             (self.flush_seconds > self.renew_seconds, "FLUSH_SECONDS: at most RENEW_SECONDS"),
             (self.demo and self.wechat_api_url == PRODUCTION_WECHAT, "DEMO: never with the real WeChat"),
