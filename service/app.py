@@ -5,20 +5,20 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy
 from apiflask import APIFlask
 from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service import errors, valkey
+from service import errors, metrics, probes, valkey
 from service.auth import public
 from service.clock import now
 from service.config import Config
-from service.deadline import Deadline
+from service.deadline import Deadline, database_answers
+from service.errors import ServiceError
 from service.extensions import db, migrate, socketio
+from service.traffic import Traffic
 
 if TYPE_CHECKING:
-    from service.metrics import Board
     from service.working import Task
 
 API = "/api/v1"
@@ -45,12 +45,14 @@ def create_app(config: Config | None = None) -> APIFlask:
     options = {"async_mode": "gevent", "transports": ["websocket"], "namespaces": ["/organisers"]}
     socketio.init_app(app, cors_allowed_origins=None, **options)
     errors.init_app(app)
+    board = metrics.Board("web")
+    app.extensions["traffic"] = traffic = Traffic(app, board)
     register_rooms(app)
-    register_health(app)
+    register_probes(app, board)
     app.security_schemes = SCHEMES
     app.spec_processor(partial(declare_security, app))
     app.after_request(secure)
-    app.wsgi_app = Deadline(app, app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = traffic.around(Deadline(app, app.wsgi_app))  # type: ignore[assignment, method-assign]
     return app
 
 
@@ -91,7 +93,7 @@ def engine_options() -> dict[str, Any]:
     }
 
 
-def worker_tasks(app: Flask, board: "Board") -> "list[Task]":
+def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     """What `chunshui worker` does, room by room."""
     from service.activity import rules as activity
     from service.checkin.ledger import checked_in
@@ -128,21 +130,30 @@ def register_rooms(app: APIFlask) -> None:
     live_events.init_app(app, socketio)
 
 
-def register_health(app: APIFlask) -> None:
-    """`/healthz` says that the process runs, `/readyz` that it can serve."""
+def register_probes(app: APIFlask, board: metrics.Board) -> None:
+    """`/healthz`, `/readyz` and `/metrics`, as `service.probes` describes them."""
 
     @app.get("/healthz")
     @public
     def healthy() -> dict[str, str]:
         """The process runs."""
-        return {"status": "ok"}
+        return probes.HEALTHY
 
     @app.get("/readyz")
     @public
     def ready() -> dict[str, str]:
         """PostgreSQL answers; 503 otherwise."""
-        db.session.execute(sqlalchemy.text("SELECT 1"))
-        return {"status": "ready"}
+        if not database_answers():
+            raise ServiceError("not_ready", reason="database", database="away")
+        return {"status": "ready", "database": "reachable"}
+
+    @app.get("/metrics")
+    @app.doc(hide=True)
+    @public
+    def told() -> Response:
+        """What Prometheus reads."""
+        probes.authorize(app.config["CHUNSHUI"].metrics_token, request.headers.get("Authorization", ""))
+        return Response(board.page(), content_type=metrics.KIND)
 
 
 def declare_security(app: Flask, spec: dict[str, Any]) -> dict[str, Any]:

@@ -4,14 +4,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import gevent
+import sqlalchemy
 from flask import Flask
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.errors import PASSED, ServiceError, respond
+from service.extensions import db
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SECONDS = 4.5
+READY_SECONDS = 1.0
 SOCKETS = "/socket.io"
 
 
@@ -41,3 +46,18 @@ class Deadline:
             with self._app.request_context(environ):
                 answer = respond(ServiceError("database_unavailable", retry_after=2))
             return answer(environ, start_response)
+
+
+def database_answers() -> bool:
+    """Whether PostgreSQL does, within READY_SECONDS; within an application's context."""
+    limit = gevent.Timeout(READY_SECONDS)
+    try:
+        with limit:
+            db.session.execute(sqlalchemy.text("SELECT 1"))
+    except (DBAPIError, PoolTimeout):
+        return False
+    except gevent.Timeout as timeout:
+        if timeout is not limit:
+            raise
+        return False
+    return True

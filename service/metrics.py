@@ -6,7 +6,6 @@ included; gauges of the living, added, or their highest or lowest, as each says.
 No metric has a label that names a person.
 """
 
-import hmac
 import os
 import platform
 import resource
@@ -21,8 +20,6 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client import disable_created_metrics as leave_out_ages
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-
-from service.errors import ServiceError
 
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -56,17 +53,6 @@ def clear_away() -> None:
     """Remove the folder; for the process that called `share`, at its end."""
     for folder in _shared:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def authorize(token: str, authorization: str) -> None:
-    """ServiceError unless a request brings the bearer `token`; where none is set there is nothing to see."""
-    if not token:
-        raise ServiceError("not_found")
-    scheme, _, given = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not given.strip():
-        raise ServiceError("token_missing")
-    if not hmac.compare_digest(given.strip().encode(), token.encode()):
-        raise ServiceError("token_invalid")
 
 
 class Running:
@@ -106,15 +92,16 @@ class Board:
 
     def page(self) -> bytes:
         """Every metric, of all workers where they share a folder."""
-        registry = self.registry
-        if _shared:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry, _shared[0])  # type: ignore[no-untyped-call]
+        if not _shared:
+            self.vitals.sample()
+            return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, _shared[0])  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
 
 class Vitals:
-    """What every process tells of itself; `sample` is called about once a second while it lives."""
+    """What every process tells of itself; `sample` is called about once a second where several share a folder."""
 
     def __init__(self, board: Board, process: str) -> None:
         labels = ("process", "version", "python")

@@ -5,11 +5,13 @@
 worker, which serve no views, with `page`.
 """
 
+import hmac
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from service import metrics
+from service.errors import ServiceError
 
 JSON = "application/json"
 HEALTHY = {"status": "ok"}
@@ -31,6 +33,17 @@ def page(path: str, authorization: str, *, readiness: Readiness, board: metrics.
     if path == "/readyz":
         return Page(json.dumps(readiness()).encode(), JSON)
     if path == "/metrics":
-        metrics.authorize(token, authorization)
+        authorize(token, authorization)
         return Page(board.page(), metrics.KIND)
     return None
+
+
+def authorize(token: str, authorization: str) -> None:
+    """ServiceError unless a request brings the bearer `token`; where none is set there is nothing to see."""
+    if not token:
+        raise ServiceError("not_found")
+    scheme, _, given = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not given.strip():
+        raise ServiceError("token_missing")
+    if not hmac.compare_digest(given.strip().encode(), token.encode()):
+        raise ServiceError("token_invalid")

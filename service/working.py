@@ -212,7 +212,6 @@ class Crew:
         """What answers probes."""
 
         def answer(path: str, authorization: str) -> probes.Page | None:
-            self.board.vitals.sample()
             return probes.page(
                 path, authorization, readiness=self.readiness, board=self.board, token=config.metrics_token
             )

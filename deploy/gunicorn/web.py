@@ -5,9 +5,11 @@ from typing import Any
 
 import gevent
 
+from service import metrics
 from service.config import Config
 
 settings = Config.from_env()
+metrics.share("web")
 
 bind = f"{settings.web_host}:{settings.web_port}"
 # The supervisor holds the port with a socket of its own.
@@ -39,6 +41,7 @@ def post_worker_init(worker: Any) -> None:
     # A wall that hangs up while its socket is being closed is no error; engineio's writer lets it escape.
     hub = gevent.get_hub()
     hub.NOT_ERROR = (*hub.NOT_ERROR, ConnectionError)
+    worker.wsgi.extensions["traffic"].start()
     door = worker.wsgi.extensions["organisers_door"]
     end = signal.getsignal(signal.SIGTERM)
 
@@ -47,3 +50,13 @@ def post_worker_init(worker: Any) -> None:
         end(number, frame)  # type: ignore[misc, operator]
 
     signal.signal(signal.SIGTERM, leave)
+
+
+def child_exit(server: object, worker: Any) -> None:
+    """However a worker ended, what it counted stays."""
+    metrics.bury(worker.pid)
+
+
+def on_exit(server: object) -> None:
+    """Leave nothing behind."""
+    metrics.clear_away()

@@ -42,6 +42,7 @@ def init_app(app: Flask, socketio: SocketIO) -> None:
     for name, handler in {**handlers, **events}.items():
         socketio.on_event(name, handler, namespace=feed.NAMESPACE)
     app.extensions["organisers_door"] = door
+    app.extensions["traffic"].also(feed.told_by(door.feed, app.extensions["traffic"].board))
     hear_packets_only(socketio.server.eio)
     # The library itself bounds no message, and has no setting for it.
     engine = socketio.server.eio

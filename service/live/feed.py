@@ -25,6 +25,7 @@ from service.live.figures import Snapshot, read_snapshot
 from service.live.nodes import View, open_sessions
 from service.live.schemas import SnapshotOut
 from service.live.scripts import Slot, Timing
+from service.metrics import Board
 
 NAMESPACE = "/organisers"
 SESSION_SECONDS = 15.0
@@ -52,6 +53,21 @@ class Feed:
         self._last: dict[int, Snapshot] = {}
         self._away = False
         self._failed = False
+        self._fresh_at = time.monotonic()
+
+    @property
+    def watchers(self) -> int:
+        """How many clients watch something."""
+        return len({client for client, _ in self._watched})
+
+    @property
+    def reachable(self) -> bool:
+        """Whether Valkey answered the last reading."""
+        return not self._away
+
+    def age(self, monotonic: float) -> float:
+        """Seconds since everything that is watched was read."""
+        return monotonic - self._fresh_at if self._watching else 0.0
 
     def watch(self, client: str, view: View) -> None:
         """Show `view` to a client from the next reading on, in place of what it saw of that stream."""
@@ -84,6 +100,8 @@ class Feed:
                 if clients := self._watching.get(view):
                     self._emit(shown(view, seen), sorted(clients))
         self._last = {stream: self._last[stream] for _, stream in self._watched if stream in self._last}
+        if not self._failed:
+            self._fresh_at = time.monotonic()
 
     def _read(self, slots: Sequence[Slot], views: Iterable[View]) -> Snapshot | None:
         stream = slots[0].stream
@@ -141,6 +159,19 @@ def dump(figures: dict[str, Any], view: View, organisations: dict[int, int], pla
     }
     found: dict[str, Any] = SNAPSHOT.dump(figures | nodes)
     return found
+
+
+def told_by(feed: Feed, board: Board) -> Callable[[], None]:
+    """What tells Prometheus of the feed, once a second."""
+    watching = board.gauge("web_organisers_watching", "Clients that watch a live count.")
+    age = board.gauge("web_snapshot_age_seconds", "Since the watched figures were read from Valkey.", over="max")
+
+    def tell() -> None:
+        watching.set(feed.watchers)
+        age.set(feed.age(time.monotonic()))
+        board.vitals.valkey.set(feed.reachable)
+
+    return tell
 
 
 def init_app(app: Flask, socketio: SocketIO) -> Feed:
