@@ -42,9 +42,15 @@ def of_organiser(organiser: Organiser) -> Sequence[Activity]:
     return db.session.scalars(question).unique().all()
 
 
-def for_member(activity: int, actor: Actor) -> Activity:
-    """The activity, if it includes the member; else ServiceError not_found, as if there were none."""
-    return found(whole().where(Activity.id == activity, visible_to(actor)))
+def check_visible(activity: int, actor: Actor) -> None:
+    """ServiceError not_found unless the activity includes the member, as if there were none."""
+    if db.session.scalar(select(Activity.id).where(Activity.id == activity, visible_to(actor))) is None:
+        raise ServiceError("not_found")
+
+
+def by_id(activity: int) -> Activity:
+    """The activity, whoever asks; ServiceError not_found without one."""
+    return found(whole().where(Activity.id == activity))
 
 
 def for_organiser(activity: int, organiser: Organiser) -> Activity:

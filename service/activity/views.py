@@ -6,10 +6,12 @@ from urllib.parse import urlsplit
 
 import segno
 from apiflask import APIBlueprint
-from flask import Response, current_app, g, request
+from flask import Flask, Response, current_app, g, request
+from flask.sansio.blueprints import BlueprintSetupState
 
 from service.activity import editing, rules
 from service.activity.models import Activity, Sitting
+from service.activity.recent import Recent
 from service.activity.schemas import ActivitiesOut, ActivityDetail, ActivityEdit, ActivityIn
 from service.auth import member_required, organiser_required, public
 from service.clock import now as read_clock
@@ -19,6 +21,13 @@ from service.org.access import member_or_organiser
 bp = APIBlueprint("activity", __name__, tag="Activities")
 
 ACTIVITY = "/activities/<int(max=9223372036854775807):activity_id>"
+
+
+@bp.record_once
+def register(state: BlueprintSetupState) -> None:
+    """Give the application a place for what all members are shown alike."""
+    app: Flask = state.app  # type: ignore[assignment]
+    app.extensions["recent_activities"] = Recent()
 
 
 @bp.get("/activities")
@@ -53,7 +62,11 @@ def show(activity_id: int) -> dict[str, Any]:
     """
     if g.actor is None:
         return detail(rules.for_organiser(activity_id, g.organiser))
-    return detail(rules.for_member(activity_id, g.actor), member=g.actor.member)
+    rules.check_visible(activity_id, g.actor)
+    address = gateway_address()
+    shape = recent().get((activity_id, address), lambda: shown(rules.by_id(activity_id)))
+    # The checkin room stands to the right of this one and registers its part of the answer.
+    return shape | {"my_check_ins": current_app.extensions["check_ins_of"](activity_id, g.actor.member)}
 
 
 @bp.post("/activities")
@@ -77,7 +90,9 @@ def edit(activity_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
 
     What is not named stays; sittings and streams are named by id, and one without id is added.
     """
-    return detail(rules.for_organiser(editing.edit(activity_id, g.organiser, json_data), g.organiser))
+    edited = editing.edit(activity_id, g.organiser, json_data)
+    recent().forget()
+    return detail(rules.for_organiser(edited, g.organiser))
 
 
 @bp.get(f"{ACTIVITY}/qr.svg")
@@ -91,11 +106,15 @@ def qr(activity_id: int) -> Response:
     return Response(image.getvalue(), content_type="image/svg+xml", headers={"Cache-Control": "max-age=300"})
 
 
-def detail(activity: Activity, *, member: int | None = None) -> dict[str, Any]:
-    """`activity` as ActivityDetail wants it."""
-    # The checkin room stands to the right of this one and registers its part of the answer.
-    mine = current_app.extensions["check_ins_of"]
-    return shown(activity) | {"my_check_ins": mine(activity.id, member) if member is not None else []}
+def detail(activity: Activity) -> dict[str, Any]:
+    """`activity` as ActivityDetail wants it, for an organiser, who checks in nowhere."""
+    return shown(activity) | {"my_check_ins": []}
+
+
+def recent() -> Recent:
+    """This process's activities of a moment ago."""
+    found: Recent = current_app.extensions["recent_activities"]
+    return found
 
 
 def shown(activity: Activity) -> dict[str, Any]:
@@ -104,7 +123,10 @@ def shown(activity: Activity) -> dict[str, Any]:
     return {
         **{name: getattr(activity, name) for name in ("id", *editing.PLAIN)},
         "series": {"id": series.id, "name": series.name, "edition": activity.edition} if series else None,
-        "organisers": activity.organisers,
+        "organisers": [
+            {"organisation": {"id": one.organisation.id, "name": one.organisation.name}, "tier": one.tier}
+            for one in activity.organisers
+        ],
         "sittings": [shown_sitting(sitting) for sitting in activity.sittings],
     }
 
@@ -113,7 +135,8 @@ def shown_sitting(sitting: Sitting) -> dict[str, Any]:
     """`sitting` with its streams."""
     address = gateway_address()
     streams = [
-        {name: getattr(stream, name) for name in ("id", "sources", *editing.STREAM_FIELDS)} | {"gateway": address}
+        {name: getattr(stream, name) for name in ("id", *editing.STREAM_FIELDS)}
+        | {"gateway": address, "sources": [{"kind": one.kind, "url": one.url} for one in stream.sources]}
         for stream in sitting.streams
     ]
     return {name: getattr(sitting, name) for name in ("id", *editing.SITTING_TIMES)} | {"streams": streams}
