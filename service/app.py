@@ -103,7 +103,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
 
     reaping.register_ledger(app, checked_in)
     return [
-        *reaping.tasks(app.config["CHUNSHUI"]),
+        *reaping.tasks(app.config["CHUNSHUI"], board),
         Task("openings", 2.0, lambda _: activity.announce(now())),
         # A run lasts for as long as there is something to deliver.
         Task("deliveries", 0.5, Courier(), patience=math.inf),

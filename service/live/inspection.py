@@ -16,7 +16,6 @@ from service.live.audit import PATHS, audit, scan_hash
 from service.live.muster import members_of, unpack
 from service.live.scripts import NODES, Slot, Timing, counting_keys, key, source
 
-
 # In the order of audit.lua's answer.
 FIGURES = (
     "online", "joined", "checked_in", "connections", "joined_bits", "checked_in_bits", "boots_connections", "union",
@@ -142,9 +141,10 @@ def read_musters(client: redis.Redis, slot: Slot, boots: Iterable[str]) -> Itera
 def by_node(attributions: Iterable[str]) -> Counter[str]:
     """How many members are at each node and each of its ancestors."""
     recount: Counter[str] = Counter()
-    columns = zip(*(attribution.split(";") for attribution in attributions), strict=True)
-    for kind, column in zip(NODES, columns, strict=False):
-        for path, members in Counter(column).items():
+    # Joined and split again as a whole: a list for each of many thousands costs four times as much.
+    values = ";".join(attributions).split(";")
+    for index, kind in enumerate(NODES):
+        for path, members in Counter(values[index :: len(NODES)]).items():
             for node in path.split(".") if kind in PATHS else [path]:
                 if node:
                     recount[f"{kind} {node}"] += members

@@ -7,11 +7,11 @@ worker told Valkey, which only the holding remembers.
 
 import asyncio
 import zlib
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from service.live.presence import Attribution, Holding
-from service.live.scripts import AsyncCall, Slot, counting_keys, key
+from service.live.scripts import Slot, counting_keys, key
 
 if TYPE_CHECKING:
     from service.live.audience import Audience
@@ -36,13 +36,20 @@ def present(connections: Iterable["Connection"], audience: "Audience", slot: Slo
     return {member: where for member, where in found.items() if member % slot.shards == slot.shard}
 
 
-async def show(script: AsyncCall, holding: Holding, present: Mapping[int, Attribution], *, seconds: float) -> bool:
+async def show(
+    script: Callable[..., Awaitable[Any]],
+    holding: Holding,
+    present: Mapping[int, Attribution],
+    told: Mapping[int, str],
+    *,
+    seconds: float,
+) -> bool:
     """Give Valkey the members who are `present`, for audits that are `seconds` apart; False if it has heard more since.
 
-    The holding's flushes wait for it; other work of the loop does not.
+    `told` is what the holding had told at the same moment. The holding's flushes wait meanwhile; the loop does not.
     """
-    told = dict(holding.told)
     discord = len(present.keys() ^ told.keys())
+    await asyncio.sleep(0)
     members = sorted(present)
     bits = bytearray(members[-1] // 8 + 1 if members else 0)
     text, packed = zlib.compressobj(1), bytearray()
@@ -55,7 +62,7 @@ async def show(script: AsyncCall, holding: Holding, present: Mapping[int, Attrib
         packed += text.compress("\n".join((*lines, "")).encode())
     packed += text.flush()
     kept = round(KEPT * seconds * 1000)
-    arguments: list[str | int | bytes] = [
+    arguments = [
         0, holding.sequence - 1, holding.epoch, kept, bytes(bits), bytes(packed), discord,
     ]  # fmt: skip
     return bool(await script(keys=muster_keys(holding.slot, holding.boot), args=arguments))

@@ -6,7 +6,7 @@ the same batch again after a loss, and on `restart` takes a new boot id and push
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -144,6 +144,16 @@ class Holding:
     def empty(self) -> bool:
         """Whether nothing is held here, nothing waits, and Valkey has no lease of it: the holding may be dropped."""
         return not self._attributions and self._sent is None and not self._changed() and self._unknown()
+
+    @property
+    def settled(self) -> bool:
+        """Whether Valkey was told everything and has answered, so that it holds just whom we hold."""
+        return self._sent is None and not self._changed() and not self._unknown()
+
+    @property
+    def told(self) -> Mapping[int, str]:
+        """The members held, and the attribution that Valkey is told of each."""
+        return self._attributions
 
     @property
     def repeating(self) -> bool:

@@ -14,14 +14,14 @@ import structlog
 from flask import Flask, current_app
 from sqlalchemy import Select, func, select
 
-from service import valkey
+from service import metrics, valkey
 from service.activity.models import Stream
 from service.clock import now as read_clock
 from service.config import Config
 from service.extensions import db
 from service.live import figures, recording
-from service.live.audit import audit
 from service.live.curves import Recorder
+from service.live.inspection import defects
 from service.live.models import Stay
 from service.live.scripts import Slot, Timing
 from service.working import Task
@@ -31,9 +31,8 @@ REFILL_SECONDS = 0.25
 # Two ticks were missed when more than so many intervals lie between two.
 MISSED = 2.5
 RECONCILE_SECONDS = 10.0
-AUDIT_SECONDS = 30.0
-# Above this an audit reads for seconds.
-AUDITED_MEMBERS = 200_000
+# Above this a recount reads for seconds.
+RECOUNTED_MEMBERS = 10_000
 STAYS_SECONDS = 5.0
 # Known before anybody can join, so that the first join finds exact figures; kept until the last viewer has gone.
 EARLY, LATE = timedelta(minutes=10), timedelta(hours=24)
@@ -62,8 +61,9 @@ def ledgers(stream: int) -> dict[figures.Noted, Select[int]]:
     return found
 
 
-def tasks(config: Config) -> list[Task]:
-    """The live room's tasks, with their intervals."""
+def tasks(config: Config, board: metrics.Board) -> list[Task]:
+    """The live room's tasks, with their intervals; what the audit finds goes to `board`."""
+    wrong = board.gauge("audit_difference", "What the last audit found wrong, in members and connections.", over="max")
     keeper = Keeper(Timing.of(config))
     silence = timedelta(seconds=config.stay_silence_seconds)
     closer = recording.Closer(silence=silence, missed=timedelta(seconds=STAYS_SECONDS * MISSED))
@@ -73,7 +73,7 @@ def tasks(config: Config) -> list[Task]:
         Task("reap", TICK_SECONDS, lambda _: keeper.reap(valkey.client())),
         Task("refill", REFILL_SECONDS, lambda _: keeper.refill(valkey.client(), read_clock())),
         Task("reconcile", RECONCILE_SECONDS, lambda _: keeper.reconcile(valkey.client(), read_clock())),
-        Task("audit", AUDIT_SECONDS, lambda _: keeper.audit(valkey.client())),
+        Task("audit", config.audit_seconds, lambda _: wrong.set(keeper.audit(valkey.client()))),
         Task("peaks", TICK_SECONDS, lambda _: recording.record_peaks(keeper.peaks())),
         Task("curve", recorder.spacing, lambda _: recorder.record(valkey.client(), keeper.streams, read_clock())),
         Task("stays", STAYS_SECONDS, lambda _: closer.close(read_clock())),
@@ -133,20 +133,26 @@ class Keeper:
             if len(ticks) < stream.shards or any(tick.rebuilding for tick in ticks.values()):
                 continue
             for noted, ledger in ledgers(stream.id).items():
-                missing = counted(ledger) - sum(getattr(tick, noted) for tick in ticks.values())
-                if missing > 0:
+                recorded = counted(ledger)
+                # Read afterwards: the ledger follows Valkey, so whoever joins meanwhile is no reason to read it all.
+                if recorded > getattr(figures.read_snapshot(client, stream.slots, timing=self.timing), noted):
                     fresh = figures.note(client, dict.fromkeys(stream.slots, ""), members(ledger), field=noted, now=now)
                     log.info("reconciled with the ledger", stream=stream.id, field=noted, added=fresh)
 
-    def audit(self, client: redis.Redis) -> None:
-        """Recount every stream of bearable size; a difference at rest is a defect, and is said."""
+    def audit(self, client: redis.Redis) -> int:
+        """Compare every stream with the gateways' bitmaps; a small or a suspect one is also recounted at rest.
+
+        What is left is a defect, and is said; the sum of all differences.
+        """
+        difference = 0
         for stream in self.streams:
             seen = figures.read_snapshot(client, stream.slots, timing=self.timing)
-            if not seen.online or seen.online > AUDITED_MEMBERS:
-                continue
-            found = audit(client, stream.slots)
-            if found.at_rest and found.differences:
-                log.error("audit difference", stream=stream.id, **found.differences)
+            if seen.online:
+                wrong = defects(client, stream.slots, timing=self.timing, recount=seen.online <= RECOUNTED_MEMBERS)
+                difference += sum(map(abs, wrong.values()))
+                if wrong:
+                    log.error("audit difference", stream=stream.id, **wrong)
+        return difference
 
     def peaks(self) -> Iterator[tuple[int, int, datetime]]:
         """The peaks that are known here and PostgreSQL, when last asked, had not."""

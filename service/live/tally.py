@@ -7,11 +7,13 @@ reached delays no other one.
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING
 
 import redis
 import structlog
 
+from service.live import muster
 from service.live.presence import Attribution, Holding, Reply, flush
 from service.live.scripts import Slot
 
@@ -28,7 +30,7 @@ class Tally:
     """The members of one slot that this worker holds."""
 
     __slots__ = (
-        "_audience", "_changed", "_flushing", "_gateway", "_renew_at", "_retry_at", "_since", "_waiting",
+        "_audience", "_changed", "_flushing", "_gateway", "_muster_at", "_renew_at", "_retry_at", "_since", "_waiting",
         "holding", "reachable", "renewed_at", "reply", "tried",
     )  # fmt: skip
 
@@ -43,7 +45,7 @@ class Tally:
         self._changed = False
         self._since = 0.0  # what was not told yet happened after this
         self._flushing: asyncio.Task[None] | None = None
-        self._retry_at = self._renew_at = 0.0
+        self._retry_at = self._renew_at = self._muster_at = 0.0
         self.renewed_at = self._gateway.now()  # by a flush that was begun then, and answered
 
     def enter(self, member: int, attribution: Attribution) -> None:
@@ -107,6 +109,26 @@ class Tally:
             self._flushing = None
         self.tried = True
         self._audience.flushed(waiting)
+        self._muster()
+
+    def _muster(self) -> None:
+        """Show the audit whom our connections hold, now and then, when nothing waits to be told."""
+        gateway = self._gateway
+        if gateway.now() >= self._muster_at and self.reachable and self.holding.settled:
+            seconds = gateway.config.audit_seconds
+            self._muster_at = gateway.now() + seconds * random.uniform(0.8, 1.0)
+            present = muster.present(gateway.wheel, self._audience, self.holding.slot)
+            # In the place of a flush: nothing is told meanwhile. What others change in the holding is not shown.
+            showing = self._show(present, dict(self.holding.told), seconds)
+            self._flushing = gateway.loop.create_task(showing)
+
+    async def _show(self, present: dict[int, Attribution], told: dict[int, str], seconds: float) -> None:
+        try:
+            await muster.show(self._gateway.muster_script, self.holding, present, told, seconds=seconds)
+        except (redis.RedisError, OSError) as error:
+            log.warning("muster not shown", slot=self.holding.slot.tag, error=type(error).__name__)
+        finally:
+            self._flushing = None
 
     def _failed(self, error: Exception) -> None:
         self._gateway.meter.flush_failed()

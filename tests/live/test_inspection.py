@@ -59,7 +59,8 @@ class Workers:
         for holding, members in zip(self.holdings, self.held, strict=True):
             if holding.settled:
                 present = {one: attribution(one, home) for one, home in members.items()}
-                assert await muster.show(scripted(self.client, "muster"), holding, present, seconds=30)
+                script = scripted(self.client, "muster")
+                assert await muster.show(script, holding, present, holding.told, seconds=30)
 
 
 @settings(max_examples=40, deadline=None)
@@ -111,7 +112,7 @@ def test_a_muster_that_a_flush_overtook_is_not_compared(valkey: redis.Redis) -> 
     late = holding.sequence
     asyncio.run(workers.flush())
     holding.sequence = late
-    assert not asyncio.run(muster.show(scripted(valkey, "muster"), holding, {}, seconds=30))
+    assert not asyncio.run(muster.show(scripted(valkey, "muster"), holding, {}, {}, seconds=30))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from service.live.models import Stay
 from service.live.presence import Attribution, Batch, Holding, Reply
 from service.live.reaping import Keeper
 from service.live.scripts import Slot, Timing, call, key
+from service.metrics import Board
 from tests.factories import make_stream
 from tests.live.history import make_stay
 
@@ -443,7 +444,9 @@ def test_the_audit_finds_a_spoilt_counter(scene: Scene, spoil: tuple[str, ...], 
 
 
 def test_every_task_runs(scene: Scene, app: Flask) -> None:
-    tasks = reaping.tasks(app.config["CHUNSHUI"])
+    board = Board("worker")
+    tasks = reaping.tasks(app.config["CHUNSHUI"], board)
     for task in (*tasks, *tasks):
         task.run(app)
     assert len({task.name for task in tasks}) == len(tasks)
+    assert b"chunshui_audit_difference 0.0" in board.page()
