@@ -116,10 +116,10 @@ class Cluster:
         """Whether all six run and every replica has its master's data."""
         return all(node.answers() and node.settled() for node in self.nodes)
 
-    def master_of(self, stream: int) -> Node:
-        """The node that counts `stream`, according to the first living master that says so."""
-        slot = slot_of(stream)
-        return next(node for node in self.nodes if node.answers() and node.role() == "master" and serves(node, slot))
+    def master_of(self, slot: Slot) -> Node:
+        """The node that has a slot, according to the first living master that says so."""
+        number = number_of(slot)
+        return next(node for node in self.nodes if node.answers() and node.role() == "master" and serves(node, number))
 
     def stored(self) -> list[tuple[int, str]]:
         """(slot, key) of everything on the masters."""
@@ -127,16 +127,16 @@ class Cluster:
         return [(key_slot(name.encode()), name) for node in masters for name in node.ask("KEYS", "*")]
 
 
-def slot_of(stream: int) -> int:
-    """Where all keys of `stream` should be."""
-    return int(key_slot(key(Slot(stream), "").encode()))
+def number_of(slot: Slot) -> int:
+    """The cluster's own number of the slot where all keys of `slot` should be."""
+    return int(key_slot(key(slot, "").encode()))
 
 
-def serves(node: Node, slot: int) -> bool:
-    """Whether a master has a slot."""
+def serves(node: Node, number: int) -> bool:
+    """Whether a master has the slot of that number."""
     own = str(node.ask("CLUSTER", "MYID"))
     ranges = [one for one in node.ask("CLUSTER", "SLOTS") if one[2][2] == own]
-    return any(one[0] <= slot <= one[1] for one in ranges)
+    return any(one[0] <= number <= one[1] for one in ranges)
 
 
 @contextmanager

@@ -59,7 +59,14 @@ class Stage:
             return cursor.fetchall() if cursor.description else []
 
     def stream(
-        self, *, opens: int = -60, closes: int = 3600, grace: int = 0, attendance: str = "open", invited: str = ""
+        self,
+        *,
+        opens: int = -60,
+        closes: int = 3600,
+        grace: int = 0,
+        attendance: str = "open",
+        invited: str = "",
+        shards: int = 1,
     ) -> int:
         """A new stream; its window in seconds from now, `invited` the path of the only invited organisation."""
         [[activity]] = self.sql(
@@ -79,9 +86,9 @@ class Stage:
             activity,
         )
         [[stream]] = self.sql(
-            "INSERT INTO streams (sitting_id, title, grace_seconds, opens_at, closes_at)"
-            " SELECT %s, 'test', %s, now() + make_interval(secs => %s), now() + make_interval(secs => %s) RETURNING id",
-            sitting, grace, opens, closes,
+            "INSERT INTO streams (sitting_id, title, grace_seconds, shards, opens_at, closes_at) SELECT"
+            " %s, 'test', %s, %s, now() + make_interval(secs => %s), now() + make_interval(secs => %s) RETURNING id",
+            sitting, grace, shards, opens, closes,
         )  # fmt: skip
         return int(stream)
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,18 +19,19 @@ from service import valkey
 from service.config import Config
 from service.live.audit import audit
 from service.live.feed import Feed
-from service.live.figures import Snapshot, note, read_snapshot
+from service.live.figures import note, read_snapshot
 from service.live.nodes import View
 from service.live.presence import Attribution, Holding, flush
-from service.live.scripts import Slot, Timing, source
-from tests.live.cluster import MASTERS, Cluster, Node, clustered, free_ports, slot_of
+from service.live.scripts import Slot, Timing, slots_of, source
+from tests.live.cluster import MASTERS, Cluster, Node, clustered, free_ports, number_of
 from tests.live.processes import Running, running, working
 from tests.live.stage import Member, Stage, member, stopped, until
 from tests.waiting import eventually
 
 TIMING = Timing(lease=5000, stale=1500)
 # More streams than masters, so that every master has some.
-STREAMS = range(1, 13)
+STREAMS = [Slot(number) for number in range(901, 913)]
+DIVIDED = slots_of(913, 4)
 FAILOVER_SECONDS = 15.0
 HOME = Attribution("1.2.3", "54.5401", "h5", "hls")
 # Answers later than anybody waits; a second attempt would find the server at leisure again.
@@ -61,14 +62,14 @@ def forget_scripts(cluster: Cluster) -> None:
         node.ask("SCRIPT", "FLUSH")
 
 
-async def come(config: Config, streams: range, *members: int) -> list[str]:
-    """Let members join every stream, as a gateway would; what Valkey answered."""
+async def come(config: Config, slots: Sequence[Slot], *members: int) -> list[str]:
+    """Let members join in every slot, as a gateway would; what Valkey answered."""
     client = valkey.connect_async(config)
     try:
         script = client.register_script(source("flush"))
         statuses: list[str] = []
-        for stream in streams:
-            holding = Holding(Slot(stream))
+        for slot in slots:
+            holding = Holding(slot)
             for number in members:
                 holding.join(number, HOME)
             reply = await flush(script, holding, timing=TIMING)
@@ -85,8 +86,8 @@ def test_scripts_run_on_whichever_master_and_after_it_forgot_them(
     forget_scripts(cluster)
     assert asyncio.run(come(config, STREAMS, 1, 2)) == ["applied"] * len(STREAMS)
     forget_scripts(cluster)
-    assert {read_snapshot(client, [Slot(stream)], timing=TIMING).online for stream in STREAMS} == {2}
-    assert {note(client, {Slot(stream): ""}, [2, 3], field="joined") for stream in STREAMS} == {1}
+    assert {read_snapshot(client, [stream], timing=TIMING).online for stream in STREAMS} == {2}
+    assert {note(client, {stream: ""}, [2, 3], field="joined") for stream in STREAMS} == {1}
     assert len({cluster.master_of(stream).port for stream in STREAMS}) == MASTERS
 
 
@@ -95,19 +96,20 @@ def test_a_script_needs_no_master_but_its_own(config: Config, cluster: Cluster, 
     mine, other = list(masters.values())[:2]
     stands_still = cluster.master_of(other).process
     assert stands_still
-    asyncio.run(come(config, range(mine, mine + 1), 1, 2))
-    assert read_snapshot(client, [Slot(mine)], timing=TIMING).online == 2
+    asyncio.run(come(config, [mine], 1, 2))
+    assert read_snapshot(client, [mine], timing=TIMING).online == 2
     forget_scripts(cluster)
     with stopped(stands_still.pid):
-        assert read_snapshot(client, [Slot(mine)], timing=TIMING).online == 2
+        assert read_snapshot(client, [mine], timing=TIMING).online == 2
 
 
-def test_all_keys_of_a_stream_are_in_one_slot(config: Config, cluster: Cluster) -> None:
-    asyncio.run(come(config, STREAMS, 1, 2))
+def test_all_keys_of_one_tag_are_in_one_slot(config: Config, cluster: Cluster) -> None:
+    asyncio.run(come(config, [*STREAMS, *DIVIDED], 1, 2))
     slots = {name.split("}")[0]: set[int]() for _, name in cluster.stored()}
     for slot, name in cluster.stored():
         slots[name.split("}")[0]].add(slot)
-    assert {f"live:{{s{stream}" for stream in STREAMS} <= slots.keys()
+    assert {f"live:{{{slot.tag}" for slot in (*STREAMS, *DIVIDED)} <= slots.keys()
+    assert len({cluster.master_of(slot).port for slot in DIVIDED}) > 1
     assert {len(found) for found in slots.values()} == {1}
 
 
@@ -122,7 +124,7 @@ def test_a_command_whose_answer_comes_too_late_is_not_sent_again(
         finally:
             await loop_client.aclose()
 
-    node = cluster.master_of(7)
+    node = cluster.master_of(Slot(7))
     client.get(SLOWLY_INCREASED)
     for increased in (lambda: client.eval(SLOW, 1, SLOWLY_INCREASED), lambda: asyncio.run(increase())):
         with pytest.raises(redis.TimeoutError):
@@ -131,16 +133,16 @@ def test_a_command_whose_answer_comes_too_late_is_not_sent_again(
         assert client.delete(SLOWLY_INCREASED) == 1
 
 
-def migrate(cluster: Cluster, stream: int) -> Node:
+def migrate(cluster: Cluster, stream: Slot) -> Node:
     """Move the stream's slot to another master; who has it then."""
     node = cluster.master_of(stream)
     target = next(one for one in cluster.nodes if one is not node and one.role() == "master")
-    slot, name = str(slot_of(stream)), target.ask("CLUSTER", "MYID")
+    slot, name = str(number_of(stream)), target.ask("CLUSTER", "MYID")
     assert node.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", name) == "OK"
     return target
 
 
-def hand_over(cluster: Cluster, stream: int) -> Node:
+def hand_over(cluster: Cluster, stream: Slot) -> Node:
     """Let the replica take over, as before maintenance."""
     node = cluster.master_of(stream)
     replica = next(one for one in cluster.nodes if one.role() == "slave" and one.ask("ROLE")[2] == node.port)
@@ -148,11 +150,11 @@ def hand_over(cluster: Cluster, stream: int) -> Node:
     return replica
 
 
-@pytest.mark.parametrize(("move", "stream"), [(migrate, 21), (hand_over, 22)])
+@pytest.mark.parametrize(("move", "stream"), [(migrate, Slot(21)), (hand_over, Slot(22, 1, 2))])
 def test_a_stream_that_is_moved_loses_nothing(
-    config: Config, cluster: Cluster, client: redis.Redis, move: Callable[[Cluster, int], Node], stream: int
+    config: Config, cluster: Cluster, client: redis.Redis, move: Callable[[Cluster, Slot], Node], stream: Slot
 ) -> None:
-    holding = Holding(Slot(stream))
+    holding = Holding(stream)
 
     async def join_meanwhile() -> None:
         loop_client = valkey.connect_async(config)
@@ -175,9 +177,9 @@ def test_a_stream_that_is_moved_loses_nothing(
     boot = holding.boot
     asyncio.run(join_meanwhile())
     assert holding.boot == boot
-    seen = read_snapshot(client, [Slot(stream)], timing=TIMING)
+    seen = read_snapshot(client, [stream], timing=TIMING)
     assert (seen.online, seen.connections, seen.joined) == (len(holding),) * 3
-    assert audit(client, [Slot(stream)]).differences == {}
+    assert audit(client, [stream]).differences == {}
     eventually(cluster.whole)
 
 
@@ -238,32 +240,38 @@ class Installation:
 
     config: Config
     cluster: Cluster
-    stream: int
+    slots: tuple[Slot, ...]
     hosts: list[Running]
     wall: Wall
 
-    def snapshot(self) -> Snapshot:
-        return read_snapshot(self.wall.client, [Slot(self.stream)], timing=Timing.of(self.config))
+    @property
+    def stream(self) -> int:
+        return self.slots[0].stream
+
+    @property
+    def hit(self) -> Slot:
+        """The slot that member 9 is counted in."""
+        return self.slots[9 % len(self.slots)]
 
     def failed_over(self, lost: Node) -> bool:
-        """Whether another node has the stream."""
+        """Whether another node has the slot that was hit."""
         others = [node for node in self.cluster.nodes if node is not lost]
         try:
-            return Cluster(others).master_of(self.stream).known()["cluster_state"] == "ok"
+            return Cluster(others).master_of(self.hit).known()["cluster_state"] == "ok"
         except StopIteration:
             return False
 
 
 @contextmanager
-def installed(config: Config, cluster: Cluster, *, stream: int, folder: Path) -> Iterator[Installation]:
+def installed(config: Config, cluster: Cluster, *, slots: tuple[Slot, ...], folder: Path) -> Iterator[Installation]:
     with ExitStack() as stack:
         hosts = []
         for name in ("one", "two"):
             (folder / name).mkdir()
             hosts.append(stack.enter_context(running(config, folder / name)))
         stack.enter_context(working(config, folder))
-        wall = stack.enter_context(Wall(config, (Slot(stream),)))
-        yield Installation(config, cluster, stream, hosts, wall)
+        wall = stack.enter_context(Wall(config, slots))
+        yield Installation(config, cluster, slots, hosts, wall)
 
 
 class Crowd:
@@ -299,12 +307,17 @@ def freeze(node: Node) -> Callable[[], None]:
     return lambda: os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("lose", [kill, freeze])
+@pytest.mark.parametrize(("lose", "shards"), [(kill, 4), (freeze, 4)])
 def test_the_count_is_right_again_after_a_master_was_lost(
-    stage: Stage, config: Config, cluster: Cluster, tmp_path: Path, lose: Callable[[Node], Callable[[], None]]
+    stage: Stage,
+    config: Config,
+    cluster: Cluster,
+    tmp_path: Path,
+    lose: Callable[[Node], Callable[[], None]],
+    shards: int,
 ) -> None:
-    stream = stage.stream()
-    with installed(config, cluster, stream=stream, folder=tmp_path) as installation:
+    slots = slots_of(stage.stream(shards=shards), shards)
+    with installed(config, cluster, slots=slots, folder=tmp_path) as installation:
         uvloop.run(lose_a_master(installation, lose))
         check_afterwards(stage, installation)
 
@@ -315,14 +328,14 @@ async def lose_a_master(at: Installation, lose: Callable[[Node], Callable[[], No
     async with AsyncExitStack() as stack:
         crowd = Crowd(at, stack)
         await crowd.come()
-        await until(lambda: wall.shows(online=9, connections=12, joined=9, basis="exact"), within=10)
-        node = at.cluster.master_of(at.stream)
+        await until(lambda: wall.shows(online=9, connections=12, joined=9, peak=9, basis="exact"), within=10)
+        node = at.cluster.master_of(at.hit)
         bring_back = lose(node)
         await until(lambda: wall.shows(basis="degraded"))
         degraded = len(wall.told)
         assert await crowd.devices[1, 9].ask("leave", {"stream": at.stream}) == {"ok": True}
         crowd.devices[0, 1].vanish()
-        answer = await crowd.join(0, 10)
+        answer = await crowd.join(0, 13)
         assert answer["ok"]
         assert answer["basis"] == "degraded"
         await until(lambda: at.failed_over(node), within=FAILOVER_SECONDS)
@@ -340,9 +353,9 @@ async def lose_a_master(at: Installation, lose: Callable[[Node], Callable[[], No
 def check_afterwards(stage: Stage, at: Installation) -> None:
     """Everybody has gone: nothing is left over, nothing was doubled, nothing is missing."""
     eventually(lambda: at.wall.shows(online=0, connections=0, joined=10, basis="exact"))
-    assert audit(at.wall.client, [Slot(at.stream)]).differences == {}
+    assert audit(at.wall.client, at.slots).differences == {}
     assert at.wall.told[-1]["peak"] == 9
-    mine = {slot for slot, name in at.cluster.stored() if f"{{s{at.stream}}}" in name}
-    assert len(mine) == 1
+    tags = [f"{{{slot.tag}}}" for slot in at.slots]
+    assert len({number for number, name in at.cluster.stored() if any(tag in name for tag in tags)}) == len(tags)
     eventually(lambda: all(row[3] == "owner" for row in stage.stays(at.stream)))
-    assert sorted(row[0] for row in stage.stays(at.stream)) == sorted([*range(1, 7), *range(4, 10), 10])
+    assert sorted(row[0] for row in stage.stays(at.stream)) == sorted([*range(1, 7), *range(4, 10), 13])
