@@ -165,6 +165,20 @@ def test_create_and_edit(client: Any) -> None:
     assert (second["checkin_opens_at"], second["streams"]) == ("2026-09-21T01:00:00.000Z", [])
 
 
+def test_a_member_sees_an_edit_at_once_and_nothing_that_no_longer_includes_him(client: Any) -> None:
+    city = make_organisation(level="city")
+    as_organiser(client, city)
+    path = f"/api/v1/activities/{client.post('/api/v1/activities', json=draft(city)).json['id']}"
+    mine, foreign = bearer(member=make_member(organisation=make_organisation(parent=city))), bearer()
+    for theme, invited in (("红色研学强党性", []), ("别的", [city.id])):
+        for headers in (mine, foreign):
+            assert client.get(path, headers=headers).status_code == 200
+        changes = {"theme": theme, "attendance": "rostered" if invited else "open", "invited": invited}
+        assert client.patch(path, json=changes).status_code == 200
+        assert client.get(path, headers=mine).json["theme"] == theme
+    assert client.get(path, headers=foreign).status_code == 404
+
+
 def test_windows_move_with_their_sitting_unless_they_were_set_apart(client: Any) -> None:
     city = make_organisation(level="city")
     as_organiser(client, city)
