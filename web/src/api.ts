@@ -69,7 +69,10 @@ export interface CurvePoint {
   connections: number
   joined: number
   checked_in: number
-  basis: Basis
+}
+export interface Curve {
+  points: CurvePoint[]
+  outages: { from: string; to: string; reason: string }[]
 }
 
 /** A refusal: the problem document of the server, or `unreachable` when there was no answer at all. */
@@ -185,10 +188,7 @@ export const organisers = {
   },
   activities: async (): Promise<Activity[]> =>
     (await get<{ activities: Activity[] }>('/organisers/activities')).activities,
-  curve: async (stream: number, since?: string): Promise<CurvePoint[]> => {
-    const query = since ? `?since=${encodeURIComponent(since)}` : ''
-    return (await get<{ points: CurvePoint[] }>(`/streams/${stream}/curve${query}`)).points
-  },
+  curve: (stream: number): Promise<Curve> => get<Curve>(`/streams/${stream}/curve`),
 }
 
 export const members = {

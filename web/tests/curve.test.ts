@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Snapshot } from '../src/live'
-import { doubts, extend, GAP_MS, line, merge, reading, recent, type Point } from '../src/wall/curve'
+import { doubts, extend, GAP_MS, line, merge, reading, recent, within, type Point } from '../src/wall/curve'
 
 const at = (t: number, online = 1, basis: Point['basis'] = 'exact'): Point => ({
   t, online, connections: online, joined: online, checkedIn: 0, basis,
@@ -49,6 +49,14 @@ describe('doubts', () => {
     const points = [at(0, 1, 'degraded'), at(GAP_MS + 1)]
     expect(doubts(points)).toEqual([[0, 0]])
   })
+})
+
+it('outages are shown as far as the points reach', () => {
+  const points = [at(1_000), at(9_000)]
+  expect(within([[0, 500], [500, 2_000], [3_000, 4_000], [8_000, 20_000]], points)).toEqual(
+    [[1_000, 2_000], [3_000, 4_000], [8_000, 9_000]],
+  ) // prettier-ignore
+  expect(within([[0, 500]], [])).toEqual([])
 })
 
 it('recent counts from the last reading', () => {

@@ -5,7 +5,7 @@ import { GridComponent, MarkAreaComponent, MarkLineComponent, TooltipComponent }
 import { init, use, type ECharts, type EChartsCoreOption } from 'echarts/core'
 import { CanvasRenderer } from 'echarts/renderers'
 import { clockTime, number, shortTime, t } from '../language'
-import { doubts, line, type Line, type Point } from './curve'
+import { doubts, line, within, type Line, type Point, type Span } from './curve'
 
 use([LineChart, GridComponent, MarkAreaComponent, MarkLineComponent, TooltipComponent, CanvasRenderer])
 
@@ -45,6 +45,7 @@ export function palette(element: HTMLElement): Palette {
 
 export interface View {
   points: readonly Point[]
+  outages: readonly Span[]
   /** Replay: what lies after this moment is drawn faintly. Null shows everything as live. */
   cursor: number | null
   zone: string
@@ -55,7 +56,7 @@ export interface View {
 const ROW_REMS = 2.6
 
 export function option(view: View, colours: Palette, height: number): EChartsCoreOption {
-  const { points, cursor, zone } = view
+  const { points, outages, cursor, zone } = view
   const seen = cursor === null ? points : points.filter((point) => point.t <= cursor)
   return {
     animation: false,
@@ -67,7 +68,7 @@ export function option(view: View, colours: Palette, height: number): EChartsCor
     series: [
       plain(t('joined'), line(seen, 'joined'), colours.muted, 'dashed'),
       plain(t('checkedIn'), line(seen, 'checkedIn'), colours.leaf, 'solid'),
-      online(line(seen, 'online'), points, cursor, colours),
+      online(line(seen, 'online'), [...doubts(points), ...within(outages, points)], cursor, colours),
       ...(cursor === null ? [] : [faint(line(points, 'online'), colours)]),
     ],
   }
@@ -100,8 +101,8 @@ function plain(name: string, data: Line, color: string, type: string): object {
   return { ...base(name, data, color), z: 4, lineStyle: { color, width: 1.5, type } } // above the online line
 }
 
-function online(data: Line, points: readonly Point[], cursor: number | null, colours: Palette): object {
-  const spans = doubts(points).map(([from, to]) => [{ xAxis: from }, { xAxis: Math.max(to, from + 1_000) }])
+function online(data: Line, unsure: readonly Span[], cursor: number | null, colours: Palette): object {
+  const spans = unsure.map(([from, to]) => [{ xAxis: from }, { xAxis: Math.max(to, from + 1_000) }])
   return {
     ...base(t('online'), data, colours.water),
     z: 3,

@@ -20,9 +20,12 @@ const FRESH_STEP_MS = 1_000
 const OLD_STEP_MS = 5_000
 const TOO_MANY = 3_000
 
+/** A time without exact figures. */
+export type Span = [number, number]
+
 export function recorded(point: CurvePoint): Point {
-  const { at, online, connections, joined, checked_in, basis } = point
-  return { t: Date.parse(at), online, connections, joined, checkedIn: checked_in, basis }
+  const { at, online, connections, joined, checked_in } = point
+  return { t: Date.parse(at), online, connections, joined, checkedIn: checked_in, basis: 'exact' }
 }
 
 /** The reading of a snapshot; null while it has no number to show. */
@@ -81,9 +84,9 @@ export function line(points: readonly Point[], figure: 'online' | 'joined' | 'ch
 }
 
 /** The spans of time in which the figure was not exact. */
-export function doubts(points: readonly Point[]): [number, number][] {
-  const spans: [number, number][] = []
-  let open: [number, number] | null = null
+export function doubts(points: readonly Point[]): Span[] {
+  const spans: Span[] = []
+  let open: Span | null = null
   for (const point of points) {
     if (open && (point.basis === 'exact' || point.t - open[1] > GAP_MS)) {
       spans.push(point.basis === 'exact' && point.t - open[1] <= GAP_MS ? [open[0], point.t] : open)
@@ -92,6 +95,13 @@ export function doubts(points: readonly Point[]): [number, number][] {
     if (point.basis === 'degraded') open = open ? [open[0], point.t] : [point.t, point.t]
   }
   return open ? [...spans, open] : spans
+}
+
+/** The part of `spans` that lies between the first and the last of `points`. */
+export function within(spans: readonly Span[], points: readonly Point[]): Span[] {
+  const [first, last] = [points[0]?.t ?? 0, points[points.length - 1]?.t ?? 0]
+  const cut = spans.map(([from, to]): Span => [Math.max(from, first), Math.min(to, last)])
+  return cut.filter(([from, to]) => from < to)
 }
 
 /** The part of `points` that starts `ms` before the last one; all of them for null. */

@@ -3,11 +3,13 @@
 import { onScopeDispose, ref, shallowRef } from 'vue'
 import { organisers, type Problem } from '../api'
 import { Feed, supersedes, type Snapshot, type Watch } from '../live'
-import { extend, merge, reading, recorded, type Point } from './curve'
+import { extend, merge, reading, recorded, type Point, type Span } from './curve'
 
 export function useFigures(refused: (problem: Problem) => void) {
   const snapshot = shallowRef<Snapshot | null>(null)
   const points = shallowRef<Point[]>([])
+  /** The recorded times without exact figures. */
+  const outages = shallowRef<Span[]>([])
   const connected = ref(false)
   let feed: Feed | null = null
   let watched: number | null = null
@@ -30,6 +32,7 @@ export function useFigures(refused: (problem: Problem) => void) {
   function forget(): void {
     snapshot.value = null
     points.value = []
+    outages.value = []
   }
 
   function close(): void {
@@ -42,10 +45,12 @@ export function useFigures(refused: (problem: Problem) => void) {
 
   /** Read the recorded curve of `stream` into the points. */
   async function loadCurve(stream: number): Promise<void> {
-    const earlier = (await organisers.curve(stream)).map(recorded)
-    if (watched === stream) points.value = merge(earlier, points.value)
+    const curve = await organisers.curve(stream)
+    if (watched !== stream) return
+    points.value = merge(curve.points.map(recorded), points.value)
+    outages.value = curve.outages.map(({ from, to }) => [Date.parse(from), Date.parse(to)])
   }
 
   onScopeDispose(close)
-  return { snapshot, points, connected, watch, close, loadCurve }
+  return { snapshot, points, outages, connected, watch, close, loadCurve }
 }
