@@ -98,16 +98,19 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.activity import rules as activity
     from service.checkin.ledger import checked_in
     from service.live import reaping
+    from service.notify.backlog import Backlog
     from service.notify.courier import Courier, keep_house
     from service.working import Task, look_at_services
 
     reaping.register_ledger(app, checked_in)
+    backlog = Backlog(board)
     return [
         *reaping.tasks(app.config["CHUNSHUI"], board),
         Task("openings", 2.0, lambda _: activity.announce(now())),
         # A run lasts for as long as there is something to deliver.
         Task("deliveries", 0.5, Courier(), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
+        Task("backlog", 15.0, lambda _: backlog.read(now())),
         Task("services", 5.0, lambda _: look_at_services(board)),
     ]
 

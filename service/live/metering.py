@@ -6,7 +6,10 @@ a time. Whoever knows something new gives it a public attribute and adds a line 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
+
+from prometheus_client import Counter
 
 from service import metrics, probes
 from service.errors import ServiceError
@@ -35,6 +38,11 @@ class Numbers:
         self._refused = board.counter("gateway_refused", "Requests, connections and events refused.", ["reason"])
         self._reasons: dict[str, metrics.Running] = {}
         self.slow = metrics.Running(board.counter("gateway_slow_readers", "Clients cut off that did not read."))
+        self._cut = board.counter("gateway_cut", "Connections closed by us, other than slow readers.", ["reason"])
+        self._cuts: dict[str, metrics.Running] = {}
+        self.unfinished = board.gauge("gateway_handshakes", "Connections that have not said yet who they are.")
+        self.stretch = board.gauge("gateway_stretch", "How many times slower pings and counts go out.", over="max")
+        self.memory_limit = board.gauge("gateway_memory_limit_bytes", "Memory beyond which newcomers are refused.")
         self.buffered = board.gauge("gateway_send_buffer_bytes", "Bytes that wait for clients to read them.")
         self.behind = board.gauge("gateway_send_buffers_waiting", "Clients that have something left to read.")
         self.flushes = board.histogram("gateway_flush_seconds", "Time that changes took to Valkey and back.")
@@ -48,11 +56,19 @@ class Numbers:
 
     def refused(self, totals: dict[str, int]) -> None:
         """How often each code was the answer so far."""
-        for reason, total in totals.items():
-            running = self._reasons.get(reason)
-            if running is None:
-                running = self._reasons[reason] = metrics.Running(self._refused.labels(reason))
-            running.tell(total)
+        _tell_each(self._refused, self._reasons, totals)
+
+    def cut(self, totals: dict[str, int]) -> None:
+        """How many were closed so far, by reason."""
+        _tell_each(self._cut, self._cuts, totals)
+
+
+def _tell_each(counter: Counter, known: dict[str, metrics.Running], totals: dict[str, int]) -> None:
+    for reason, total in totals.items():
+        running = known.get(reason)
+        if running is None:
+            running = known[reason] = metrics.Running(counter.labels(reason))
+        running.tell(total)
 
 
 class Meter:
@@ -108,6 +124,11 @@ class Meter:
         numbers.accepted.tell(counters.accepted)
         numbers.slow.tell(counters.slow)
         numbers.refused(counters.refused)
+        numbers.cut({"flood": counters.floods, "token_expired": counters.expired, "replaced": counters.replaced})
+        numbers.unfinished.set(gateway.gate.unfinished)
+        numbers.stretch.set(gateway.gate.pressure.stretch)
+        if math.isfinite(gateway.gate.memory_limit):
+            numbers.memory_limit.set(gateway.gate.memory_limit)
         numbers.joins.tell(counters.joined)
         # Every join begins a stay, so what is not here any more has ended.
         numbers.leaves.tell(counters.joined - sum(len(one.connections) for one in gateway.audiences.values()))
@@ -165,7 +186,12 @@ class Meter:
             "database": "reachable" if gateway.books.reachable else "away",
             "valkey": "reachable" if all(one.reachable for one in gateway.audiences.values()) else "away",
         }
-        reasons = {"draining": gateway.closing, "rules": not gateway.books.loaded, "full": gateway.full()}
+        reasons = {
+            "draining": gateway.closing,
+            "rules": not gateway.books.loaded,
+            "full": gateway.full(),
+            "memory": gateway.gate.memory >= gateway.gate.memory_limit,
+        }
         if reason := next((name for name, holds in reasons.items() if holds), None):
             raise ServiceError("not_ready", reason=reason, **facts)
         return {"status": "ready", **facts}

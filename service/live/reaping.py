@@ -21,6 +21,7 @@ from service.config import Config
 from service.extensions import db
 from service.live import figures, recording
 from service.live.curves import Recorder
+from service.live.gauging import StreamGauges
 from service.live.inspection import defects
 from service.live.models import Stay
 from service.live.scripts import Slot, Timing
@@ -34,6 +35,7 @@ RECONCILE_SECONDS = 10.0
 # Above this a recount reads for seconds.
 RECOUNTED_MEMBERS = 10_000
 STAYS_SECONDS = 5.0
+GAUGE_SECONDS = 2.0
 # Known before anybody can join, so that the first join finds exact figures; kept until the last viewer has gone.
 EARLY, LATE = timedelta(minutes=10), timedelta(hours=24)
 # Longer than a clock may be wrong and a gateway's rules may be old: whoever joins a stream joins it later than this.
@@ -65,6 +67,8 @@ def tasks(config: Config, board: metrics.Board) -> list[Task]:
     """The live room's tasks, with their intervals; what the audit finds goes to `board`."""
     wrong = board.gauge("audit_difference", "What the last audit found wrong, in members and connections.", over="max")
     keeper = Keeper(Timing.of(config))
+    gauges = StreamGauges(keeper)
+    board.registry.register(gauges)
     silence = timedelta(seconds=config.stay_silence_seconds)
     closer = recording.Closer(silence=silence, missed=timedelta(seconds=STAYS_SECONDS * MISSED))
     recorder = Recorder(Timing.of(config), config.curve_seconds)
@@ -76,6 +80,7 @@ def tasks(config: Config, board: metrics.Board) -> list[Task]:
         Task("audit", config.audit_seconds, lambda _: wrong.set(keeper.audit(valkey.client()))),
         Task("peaks", TICK_SECONDS, lambda _: recording.record_peaks(keeper.peaks())),
         Task("curve", recorder.spacing, lambda _: recorder.record(valkey.client(), keeper.streams, read_clock())),
+        Task("gauges", GAUGE_SECONDS, lambda _: gauges.read(valkey.client())),
         Task("stays", STAYS_SECONDS, lambda _: closer.close(read_clock())),
     ]
 

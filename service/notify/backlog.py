@@ -1,0 +1,32 @@
+"""What the worker tells Prometheus of deliveries that wait."""
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from service.extensions import db
+from service.metrics import Board
+from service.notify.models import Delivery, Outbox
+
+
+class Backlog:
+    """How much waits, and how long what is due has waited; `read` is a task."""
+
+    def __init__(self, board: Board) -> None:
+        self._events = board.gauge("outbox_waiting", "Events not yet handed to the endpoints that listen.")
+        self._deliveries = board.gauge(
+            "deliveries_waiting", "Deliveries to be tried, by what they wait for.", labels=["fate"]
+        )
+        self._age = board.gauge("deliveries_overdue_seconds", "How long the delivery that is due longest has waited.")
+
+    def read(self, now: datetime) -> None:
+        """Ask PostgreSQL; within an application's context."""
+        waiting = select(func.count()).select_from(Outbox).where(Outbox.fanned_out_at.is_(None))
+        self._events.set(db.session.scalar(waiting) or 0)
+        pending = Delivery.state == "pending"
+        first, later = pending & (Delivery.attempts == 0), pending & (Delivery.attempts > 0)
+        columns = (func.count().filter(first), func.count().filter(later), func.min(Delivery.due_at))
+        new, again, oldest = db.session.execute(select(*columns).where(pending)).one()
+        self._deliveries.labels("first attempt").set(new)
+        self._deliveries.labels("another attempt").set(again)
+        self._age.set(max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
