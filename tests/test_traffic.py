@@ -1,5 +1,6 @@
 """The web process's own account of itself, in one process and in several."""
 
+import json
 import os
 import signal
 import socket
@@ -97,6 +98,13 @@ def serving(config: Config, log: Path) -> Iterator[tuple[str, "subprocess.Popen[
     assert "Traceback" not in log.read_text()
 
 
+@pytest.fixture(scope="module")
+def web(postgres_url: str, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    config = Config(database_url=postgres_url, redis_url=valkey_url, secret_key="k" * 32)
+    with serving(config, tmp_path_factory.mktemp("web") / "web.log") as (base, _):
+        yield base
+
+
 def answers(url: str) -> bool:
     try:
         return ask(url)[0] == 200
@@ -130,3 +138,20 @@ def test_workers_are_added_up_and_the_dead_keep_what_they_counted(config: Config
         eventually(lambda: len({*children(process.pid)} - {first, second}) == 1 and told_by(base)("workers") == 2)
         found = told_by(base)
         assert (found("web_requests_total", **health), found("database_reachable")) == (10, 1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"what\r\n\r\n", 400),
+        (b"GET / HTTP/9.9\r\n\r\n", 400),
+        (b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * 100 + b"\r\n", 431),
+    ],
+)
+def test_what_cannot_be_read_is_a_problem_too(web: str, sent: bytes, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", int(web.rsplit(":", 1)[1])), timeout=5) as client:
+        client.sendall(sent)
+        head, _, body = b"".join(iter(lambda: client.recv(4096), b"")).partition(b"\r\n\r\n")
+    assert (int(head.split()[1]), b"application/problem+json" in head) == (status, True)
+    assert json.loads(body)["status"] == status

@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 import gevent
+from gunicorn import util
 
 from service import metrics
 from service.config import Config
@@ -41,6 +42,7 @@ def post_worker_init(worker: Any) -> None:
     # A wall that hangs up while its socket is being closed is no error; engineio's writer lets it escape.
     hub = gevent.get_hub()
     hub.NOT_ERROR = (*hub.NOT_ERROR, ConnectionError)
+    util.write_error = refuse
     worker.wsgi.extensions["traffic"].start()
     door = worker.wsgi.extensions["organisers_door"]
     end = signal.getsignal(signal.SIGTERM)
@@ -60,3 +62,13 @@ def child_exit(server: object, worker: Any) -> None:
 def on_exit(server: object) -> None:
     """Leave nothing behind."""
     metrics.clear_away()
+
+
+def refuse(client: Any, status: int, reason: str, message: str) -> None:
+    """Answer what gunicorn cannot read as everything else is refused, instead of with its own page."""
+    from service.errors import ServiceError, problem
+    from service.live import packets, upgrade
+
+    error = ServiceError({431: "headers_too_large", 500: "internal"}.get(status, "bad_request"))
+    body = packets.to_json(problem(error, settings.default_language))
+    util.write_nonblock(client, upgrade.response(error.status, body, kind="application/problem+json; charset=utf-8"))
