@@ -14,10 +14,9 @@ import hmac
 import json
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, wraps
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from flask import current_app, g, request
 
@@ -30,8 +29,7 @@ _STANDARD = bytes.maketrans(b"-_", b"+/")
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(NamedTuple):
     """Who calls: a member number with its home organisation's and present place's paths."""
 
     member: int
@@ -83,7 +81,10 @@ def read_access(secrets: Sequence[str], token: str, now: datetime) -> Actor:
     """The actor of `token`; ServiceError token_invalid or token_expired."""
     payload, _, signature = token.partition(".")
     given = _decode(signature)
-    if not any(hmac.compare_digest(_sign(secret, payload), given) for secret in secrets):
+    for secret in secrets:
+        if hmac.compare_digest(_sign(secret, payload), given):
+            break
+    else:
         raise ServiceError("token_invalid")
     member, organisation, place, scopes, session, issued, expires = json.loads(_decode(payload).decode())
     if now.timestamp() >= expires:

@@ -5,6 +5,7 @@ is plain JSON without NaN or infinities. Binary packets are refused: members sen
 """
 
 import json
+from functools import lru_cache
 from typing import Any, Final, Never
 
 from service.live.websocket import text_frame
@@ -19,6 +20,7 @@ PING_FRAME: Final = text_frame(b"2")
 DISCONNECT_FRAME: Final = text_frame(b"41")
 
 _ACK_DIGITS = 16
+_SHORT = 64
 
 # One packet: type, namespace, acknowledgement id as it came ("" for none), data (None for none).
 Packet = tuple[str, str, str, Any]
@@ -32,7 +34,14 @@ _decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
 
 
 def read_packet(text: str) -> Packet | str:
-    """The Socket.IO packet in `text` (without Engine.IO's leading 4), or the reason why it is none."""
+    """The Socket.IO packet in `text` (without Engine.IO's leading 4), or the reason why it is none.
+
+    Shared and not to be changed: members of one stream say the same few sentences, which are read once.
+    """
+    return _read_short(text) if len(text) <= _SHORT else _read(text)
+
+
+def _read(text: str) -> Packet | str:
     kind = text[:1]
     if kind not in ("0", "1", "2", "3"):
         return "binary packets are not accepted" if kind in ("5", "6") else "unknown packet type"
@@ -51,6 +60,7 @@ def read_packet(text: str) -> Packet | str:
     return reason or (kind, namespace, text[start:body], data)
 
 
+_read_short = lru_cache(maxsize=1024)(_read)
 _DIGITS = frozenset("0123456789")
 _BROKEN = object()
 

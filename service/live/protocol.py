@@ -150,13 +150,14 @@ class Wire(ABC):
                 self._unfinished = _Unfinished(data, None)
             return
         self._unfinished = None
-        request = upgrade.read_request(data[: end + 4])
-        code = "bad_request" if request is None else upgrade.refusal(request) or self.refusal(request)
-        if request is None or code is not None:
-            self._decline(request, code or "")
+        request, code, key = upgrade.read_opening(data[: end + 4])
+        if request is not None and code is None:
+            code = self.refusal(request)
+        if code is not None:
+            self._decline(request, code)
             return
         self.state = OPEN
-        self.write(upgrade.switching(request.headers["sec-websocket-key"]) + self.greeting())
+        self.write(upgrade.switching(key) + self.greeting())
         if len(data) > end + 4:
             self._read_frames(data[end + 4 :])
 

@@ -13,9 +13,12 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qs
 
 HEAD_LIMIT: Final = 8192
+SHORT_HEAD: Final = 1024
 SOCKET_PATHS: Final = frozenset({"/socket.io/", "/socket.io"})
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_KEY = b"\r\nSec-WebSocket-Key: "
+_SOME_KEY = b"AAAAAAAAAAAAAAAAAAAAAA=="
 _REQUEST_LINE = re.compile(r"([A-Z]{1,16}) (/[!-~]*) HTTP/1\.1\r\n")
 _FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*\r\n)*")
 _UNIQUE = frozenset({"host", "sec-websocket-key", "sec-websocket-version"})
@@ -35,6 +38,38 @@ class Request(NamedTuple):
     def asks_upgrade(self) -> bool:
         """Whether the client wants a WebSocket at all."""
         return self.headers.get("upgrade", "").lower() == "websocket"
+
+
+class Opening(NamedTuple):
+    """What a request head means: the request, the code of the refusal that it earns or None, and its key.
+
+    The request is shared by all who send the same but for the key, which it does not hold.
+    """
+
+    request: Request | None
+    code: str | None
+    key: bytes
+
+
+def read_opening(head: bytes) -> Opening:
+    """Read and judge `head`, which ends with its empty line; what differs in the key alone is judged once."""
+    start = head.find(_KEY) + len(_KEY)
+    end = start + len(_SOME_KEY)
+    key = head[start:end]
+    if start < len(_KEY) or head[end : end + 2] != b"\r\n" or len(head) > SHORT_HEAD or not _is_key(key):
+        return _judge(head)
+    request, code, _ = _judge_short(head[:start] + _SOME_KEY + head[end:])
+    return Opening(request, code, key)
+
+
+def _judge(head: bytes) -> Opening:
+    request = read_request(head)
+    if request is None:
+        return Opening(None, "bad_request", b"")
+    return Opening(request, refusal(request), request.headers.get("sec-websocket-key", "").encode("latin-1"))
+
+
+_judge_short = lru_cache(maxsize=256)(_judge)
 
 
 def read_request(head: bytes) -> Request | None:
@@ -99,16 +134,16 @@ def _speaks_engineio(query: str) -> bool:
     return fields.get("EIO") == ["4"] and fields.get("transport") == ["websocket"]
 
 
-def _is_key(key: str) -> bool:
+def _is_key(key: str | bytes) -> bool:
     try:
         return len(binascii.a2b_base64(key, strict_mode=True)) == 16
     except ValueError:
         return False
 
 
-def switching(key: str) -> bytes:
+def switching(key: bytes) -> bytes:
     """The 101 answer to an accepted request; extensions and subprotocols are declined by silence."""
-    digest = binascii.b2a_base64(sha1(key.encode() + _GUID, usedforsecurity=False).digest(), newline=False)
+    digest = binascii.b2a_base64(sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %b\r\n\r\n" % digest

@@ -24,6 +24,7 @@ TOO_BIG: Final = 1009
 RESTARTING: Final = 1012
 
 _CONTROL_LIMIT = 125
+_PLAIN = frozenset(0x80 | opcode for opcode in (TEXT, CLOSE, PING, PONG))
 
 
 class Violation(NamedTuple):
@@ -54,13 +55,16 @@ def read_frame(data: bytes, start: int, limit: int) -> Frame | Violation | None:
     if len(data) - start < 2:
         return None
     first, second = data[start], data[start + 1]
-    wrong = _header_violation(first, second)
-    if wrong is not None:
-        return wrong
-    sized = _read_length(data, start, second & 0x7F)
-    if sized is None or isinstance(sized, Violation):
-        return sized
-    length, body = sized
+    if first in _PLAIN and 0x80 <= second < 0xFE:  # nearly all of them: whole, masked, short, and nothing is wrong
+        length, body = second & 0x7F, start + 2
+    else:
+        wrong = _header_violation(first, second)
+        if wrong is not None:
+            return wrong
+        sized = _read_length(data, start, second & 0x7F)
+        if sized is None or isinstance(sized, Violation):
+            return sized
+        length, body = sized
     if length > limit and not first & 0x8:
         return Violation(TOO_BIG, "message too big")
     end = body + 4 + length

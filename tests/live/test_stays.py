@@ -157,3 +157,9 @@ def test_one_bad_row_does_not_hold_up_the_others(stage: Stage, stream: int) -> N
     bad = of(stream, 6, None)._replace(organisation="nul\0")
     assert write(stage, [of(stream, 5, None), bad, of(stream, 7, 11.0)]) == 1
     assert [row[0] for row in sorted(stage.stays(stream))] == [5, 7]
+
+
+def test_a_text_that_postgresql_cannot_hold_moves_no_other_row(stage: Stage, stream: int) -> None:
+    nul = of(stream, 7, 12.5)._replace(organisation="1\0" + "2", place="3\0" + "4", channel="\0", source="\0")
+    assert write(stage, [of(stream, 6, 12.5), nul, of(stream, 8, 12.5)]) == 1
+    assert sorted(stage.stays(stream)) == [(6, 1, 2.5, "owner"), (8, 1, 2.5, "owner")]
