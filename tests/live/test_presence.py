@@ -11,7 +11,7 @@ import redis
 import redis.asyncio
 
 from service.live.figures import read_snapshot
-from service.live.presence import Attribution, Batch, Holding, Reply, Status, Unsettled, flush
+from service.live.presence import LIMIT, Attribution, Batch, Holding, Reply, Status, Unsettled, flush
 from service.live.scripts import Slot, Timing, key, slots_of, source
 
 TIMING = Timing(lease=5000, stale=1500)
@@ -255,6 +255,32 @@ def test_both_kinds_of_client_speak_to_the_same_scripts(valkey: redis.Redis, val
     assert seen.organisations == {1: 1200, 2: 1200, 3: 1200, 4: 0}
     assert seen.places == {"54": 1200, "5401": 1200, "50": 0}
     assert (seen.channels, seen.sources, seen.epoch) == ({"h5": 1200}, {"hls": 1200}, answer.epoch)
+
+
+def test_as_many_as_fit_into_one_call_join_pass_by_and_leave(valkey: redis.Redis, valkey_url: str) -> None:
+    async def story() -> list[tuple[int, int]]:
+        async with redis.asyncio.Redis.from_url(valkey_url) as client:
+            script, found, seen = client.register_script(source("flush")), holding(), []
+            for happens in (found.join, lambda member, _: found.leave(member), found.join):
+                for member in range(1, 2 * LIMIT + 1):
+                    happens(member, HOME)
+                answer = await flush(script, found, timing=TIMING)
+                assert answer is not None
+                seen.append((answer.online, answer.joined))
+            for member in range(2 * LIMIT + 1, 3 * LIMIT + 1):
+                found.join(member, HOME)
+                found.leave(member)
+            passed = await flush(script, found, timing=TIMING)
+            assert passed is not None
+            return [*seen, (passed.online, passed.joined)]
+
+    everybody = 2 * LIMIT
+    assert asyncio.run(story()) == [
+        (everybody, everybody),
+        (0, everybody),
+        (everybody, everybody),
+        (everybody, 3 * LIMIT),
+    ]
 
 
 def test_a_script_short_of_memory_writes_nothing(valkey: redis.Redis, valkey_url: str) -> None:
