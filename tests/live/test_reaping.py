@@ -259,7 +259,7 @@ def test_a_gateway_that_slept_past_its_lease_pushes_everybody_again(scene: Scene
     scene.tick(other, seconds=8)
     assert scene.seen().online == 1
     sleeper.acknowledge(scene.deliver(sleeper.batch(renew=True)))
-    sleeper.acknowledge(scene.deliver(sleeper.batch()))
+    sleeper.acknowledge(scene.deliver(sleeper.batch(limit=500)))
     # Half of its members are back: a figure that cannot be called exact.
     assert (scene.seen().online, scene.seen().reason, scene.seen().in_doubt) == (501, "behind", 500)
     scene.flush(sleeper)
