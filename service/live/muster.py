@@ -7,7 +7,8 @@ worker told Valkey, which only the holding remembers.
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from service.live.presence import Attribution, Holding
@@ -15,7 +16,7 @@ from service.live.scripts import Slot, counting_keys, key
 
 if TYPE_CHECKING:
     from service.live.audience import Audience
-    from service.live.connection import Connection
+    from service.live.gateway import Gateway
 
 # A slice of the work costs the loop about a millisecond.
 SLICE = 2000
@@ -28,9 +29,10 @@ def muster_keys(slot: Slot, boot: str) -> list[str]:
     return [*counting_keys(slot, boot), key(slot, f"bits:{boot}"), key(slot, f"muster:{boot}")]
 
 
-def present(connections: Iterable["Connection"], audience: "Audience", slot: Slot) -> dict[int, Attribution]:
-    """The members of `slot` with a connection in `audience`, or within grace."""
-    found = {one.member: one.attribution for one in connections if one.audience is audience}
+def present(gateway: "Gateway", audience: "Audience", slot: Slot) -> dict[int, Attribution]:
+    """The members of `slot` whose connection in `audience` is open, or lost and within grace, which the wheel keeps."""
+    lost = (one for one in gateway.wheel if one.transport is None)
+    found = {one.member: one.attribution for one in chain(gateway.connections, lost) if one.audience is audience}
     if slot.shards == 1:
         return found
     return {member: where for member, where in found.items() if member % slot.shards == slot.shard}

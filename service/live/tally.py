@@ -117,7 +117,7 @@ class Tally:
         if gateway.now() >= self._muster_at and self.reachable and self.holding.settled:
             seconds = gateway.config.audit_seconds
             self._muster_at = gateway.now() + seconds * random.uniform(0.8, 1.0)
-            present = muster.present(gateway.wheel, self._audience, self.holding.slot)
+            present = muster.present(gateway, self._audience, self.holding.slot)
             # In the place of a flush: nothing is told meanwhile. What others change in the holding is not shown.
             showing = self._show(present, dict(self.holding.told), seconds)
             self._flushing = gateway.loop.create_task(showing)
