@@ -4,7 +4,7 @@ Promises: no database on the way of a join; what cannot be refreshed stays as it
 out), and `stale` says for how long.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ SELECT s.id, s.grace_seconds, extract(epoch FROM s.opens_at)::float8, extract(ep
              WHERE i.activity_id = a.id),
        s.shards, a.rehearsal
 FROM streams s JOIN sittings t ON t.id = s.sitting_id JOIN activities a ON a.id = t.activity_id
-WHERE s.closes_at > now() - make_interval(days => %s)
+WHERE s.closes_at > now() - make_interval(days => %s) OR s.id = ANY(%s::bigint[])
 """
 _DENIALS = "SELECT session_id FROM denials WHERE expires_at > now()"
 
@@ -70,9 +70,9 @@ class Rules:
 NOTHING = Rules({}, DenyList())
 
 
-def load(connection: Link) -> Rules:
-    """Read the rules; runs in the clerk's thread."""
-    policies = connection.execute(_POLICIES, (FORGET_DAYS,)).fetchall()
+def load(connection: Link, asked: Collection[int] = ()) -> Rules:
+    """Read the rules, those of streams long over only if they were asked for; runs in the clerk's thread."""
+    policies = connection.execute(_POLICIES, (FORGET_DAYS, list(asked))).fetchall()
     denials = connection.execute(_DENIALS).fetchall()
     return Rules(read_policies(policies), DenyList(session for (session,) in denials))
 

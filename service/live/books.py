@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -49,6 +50,7 @@ class Books:
         self._clerk = Clerk(config.database_url, loop)
         self._best_trip = float("inf")
         self.refreshes = 0  # begun so far
+        self._asked: set[int] = set()
         self._beating = self._writing = self._refreshing = False
         self._beat_at = self._write_at = self._refresh_at = self._again_at = 0.0
         self._fresh_at = time.monotonic()
@@ -83,8 +85,9 @@ class Books:
             self._refresh(now)
         self._watch_age(now)
 
-    def refresh_soon(self, now: float) -> None:
-        """Something unknown was asked for: refresh, unless that was just done."""
+    def refresh_soon(self, now: float, stream: int) -> None:
+        """An unknown stream was asked for: refresh, unless that was just done."""
+        self._asked.add(stream)
         self._refresh_at = min(self._refresh_at, max(now, self._again_at))
 
     async def finish(self, seconds: float) -> None:
@@ -138,7 +141,8 @@ class Books:
         self.refreshes += 1
         self._refresh_at = now + self._config.deny_refresh_seconds
         self._again_at = now + REFRESH_AGAIN_SECONDS
-        self._clerk.submit(admission.load, self._loaded)
+        asked, self._asked = self._asked, set()
+        self._clerk.submit(partial(admission.load, asked=asked), self._loaded)
 
     def _loaded(self, rules: admission.Rules | None) -> None:
         self._refreshing = False

@@ -306,7 +306,7 @@ class Gateway:
         else:
             until = self.now() + RULES_SECONDS
             self._waiting.append(Waiting(connection, stream, ack, until, self.books.refreshes))
-            self.books.refresh_soon(self.now())
+            self.books.refresh_soon(self.now(), stream)
 
     def _decide(self, connection: Connection, stream: int, ack: str) -> None:
         policy = self.books.rules.policies[stream]
@@ -350,8 +350,8 @@ class Gateway:
         ready = [join for join in self._waiting if join.refreshes < begun]
         # A refresh that had begun before the question was asked may have missed what was asked for.
         self._waiting = [join for join in self._waiting if join.refreshes >= begun]
-        if self._waiting:
-            self.books.refresh_soon(self.now())
+        for join in self._waiting:
+            self.books.refresh_soon(self.now(), join.stream)
         for join in ready:
             self._decide_late(join, "stream_unknown" if fresh else "database_unavailable")
 

@@ -108,6 +108,7 @@ def test_joining_another_stream_leaves_the_first(stage: Stage) -> None:
     [
         ({"opens": 60}, "stream_not_open"),
         ({"closes": -5}, "stream_closed"),
+        ({"opens": -90 * 86_400, "closes": -60 * 86_400}, "stream_closed"),
         ({"attendance": "rostered", "invited": "7000077"}, "not_invited"),
     ],
 )

@@ -152,6 +152,7 @@ export class Room {
     this.socket.on('count', (count: Count) => {
       if (count.stream === stream) on.count(count)
     })
+    this.socket.on('closing', (problem: unknown) => this.refuse(asProblem(problem))) // opened elsewhere: stay away
     this.socket.on('disconnect', (reason) => {
       if (!this.inside) return
       on.presence('reconnecting')
