@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -135,6 +136,9 @@ def test_workers_are_added_up_and_the_dead_keep_what_they_counted(config: Config
         assert told_by(base)("web_requests_total", **health) == 10
         [first, second] = children(process.pid)
         os.kill(first, signal.SIGKILL)
+        killed = time.time()
+        # The dead one's last sample would stay the oldest for ever.
+        eventually(lambda: told_by(base)("sampled_timestamp_seconds") > killed)
         eventually(lambda: len({*children(process.pid)} - {first, second}) == 1 and told_by(base)("workers") == 2)
         found = told_by(base)
         assert (found("web_requests_total", **health), found("database_reachable")) == (10, 1)
