@@ -82,7 +82,7 @@ class CurveMinute(Base):
 class CurveOutage(Base):
     """A time without exact figures, from the last point before it to the first one after it.
 
-    `reason` is what began it: lease, rebuilding, valkey, database, worker, or unknown.
+    `reason` is what began it: lease, behind, rebuilding, valkey, database, worker, or unknown.
     """
 
     __tablename__ = "curve_outages"
