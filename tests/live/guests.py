@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, InvalidMessage
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.live.stage import Member, opened, token
 
-CLOSED = (ConnectionClosed, InvalidMessage, OSError, TimeoutError)
+# Lost, or told to come back by a worker that is late itself.
+AWAY = (ConnectionClosed, InvalidHandshake, OSError, TimeoutError)
 # How late a leave may be counted: it is answered at once, and leaves with the next flush.
 COUNTED_SECONDS = 0.3
 # By how much the measured clock of a busy machine's database may be off.
@@ -114,7 +115,7 @@ class Guests:
     async def live(self, guest: Guest) -> None:
         """Be inside, come back whenever the connection is lost, leave when it is over."""
         while not self.over.is_set():
-            with suppress(*CLOSED):
+            with suppress(*AWAY):
                 auth = {"token": token(guest.number), "channel": guest.channel}
                 async with opened(self.port, auth) as (device, answer):
                     assert answer.startswith('40{"sid":'), answer

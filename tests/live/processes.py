@@ -52,8 +52,7 @@ class Running:
 @contextmanager
 def running(config: Config, folder: Path, *, workers: int = 1, off: float = 0.0) -> Iterator[Running]:
     """A gateway with `workers` workers, whose clock is `off`; it must end without having logged what nobody handled."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     own = replace(config, gateway_port=port, gateway_workers=workers)
     log = folder / "gateway.log"
     process = started(own, log, "gunicorn", "-c", str(ROOT / "deploy/gunicorn/gateway.py"), off=off)
@@ -71,13 +70,19 @@ def running(config: Config, folder: Path, *, workers: int = 1, off: float = 0.0)
 def working(config: Config, folder: Path, *, off: float = 0.0) -> Iterator[Path]:
     """`chunshui worker`, whose clock is `off`; its log, in which nothing may be left that nobody handled."""
     log = folder / "worker.log"
-    process = started(config, log, "service.cli", "worker", off=off)
+    process = started(replace(config, worker_port=free_port()), log, "service.cli", "worker", off=off)
     try:
         yield log
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
     assert unhandled(log) == []
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def started(config: Config, log: Path, *module: str, off: float) -> "subprocess.Popen[bytes]":
