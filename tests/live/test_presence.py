@@ -160,6 +160,25 @@ def test_a_renewal_that_finds_nobody_is_the_last() -> None:
     assert (again.boot != first.boot, again.sequence) == (True, 1)
 
 
+def test_who_waits_though_it_is_late_is_told_with_the_batch() -> None:
+    found = holding()
+    for member in range(4):
+        found.join(member, HOME)
+    assert applied(found, limit=4, late=True).behind == 0
+    for member in range(3):
+        found.leave(member)
+        found.join(10 + member, HOME)
+    assert [applied(found, limit=2, late=late).behind for late in (False, True, True)] == [0, 2, 0]
+
+
+def test_a_lease_may_be_kept_where_nobody_is_held() -> None:
+    found = holding()
+    first = applied(found, renew=True, keep=True)
+    assert (first.joins, first.final) == ((), False)
+    assert applied(found, renew=True).final
+    assert found.empty
+
+
 def test_no_renewal_is_the_last_while_a_socket_is_open() -> None:
     found = holding()
     found.connect()
