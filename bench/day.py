@@ -76,7 +76,7 @@ def hold(members: int, say: Callable[[str], None]) -> tuple[list[Figure], list[s
     """The day; its figures and notes. RuntimeError when a part of it does not come about."""
     workers = max(2, -(-members // MEMBERS_PER_WORKER))
     say(f"starting an installation with {workers} gateway workers")
-    with open_site(workers, COUNT_SECONDS=f"{count_seconds(members):g}") as site:
+    with open_site(workers) as site:
         plan = planned(site, members)
         crowd = Crowd(plan, site.keep_running)
         try:
@@ -84,11 +84,6 @@ def hold(members: int, say: Callable[[str], None]) -> tuple[list[Figure], list[s
             return live_through(day)
         finally:
             crowd.close()
-
-
-def count_seconds(members: int) -> float:
-    """How often everybody is sent the count: rarely enough that this is no more than 5,000 messages a second."""
-    return max(10.0, members / 5_000)
 
 
 def planned(site: Site, members: int) -> Plan:
@@ -159,13 +154,17 @@ def tell_costs(day: Day, before: dict[str, float]) -> None:
 def everybody_hears(day: Day) -> None:
     """One message reaches everybody."""
     day.crowd.order("listen")
-    patience = 30.0 + day.site.config.count_seconds
+    patience = 30.0 + day.site.config.count_max_seconds
     day.crowd.until(lambda: day.crowd.tally.reached < day.members, within=patience, what="listening anew")
     seconds = day.crowd.until(
         lambda: day.crowd.tally.reached >= day.members, within=patience, what="everybody hears the count"
     )
-    every = day.site.config.count_seconds
-    day.note(f"everybody had the next message within {seconds:.1f} s (each worker sends the count every {every:g} s)")
+    config = day.site.config
+    day.note(
+        f"everybody had the next message within {seconds:.1f} s (each worker sends the count every"
+        f" {config.count_seconds:g} to {config.count_max_seconds:g} s, by its connections:"
+        f" {config.messages_per_second:g} messages a second)"
+    )
 
 
 def some_drop(day: Day) -> None:

@@ -76,3 +76,19 @@ def test_it_is_told_why_it_is_rejected_and_does_not_try_again(stage: Stage, tmp_
         [refusal] = ana.said("connect_error")
         assert refusal["data"]["code"] == "token_invalid"
         assert refusal["message"] == refusal["data"]["title"]
+
+
+def test_whose_place_a_newer_device_takes_is_told_and_stays_away(stage: Stage, tmp_path: Path) -> None:
+    stream = stage.stream(grace=600)
+    auth = {"token": token(1)}
+    with (
+        running(stage.config(member_connections=1), tmp_path) as gateway,
+        page(gateway.port, auth, stream) as phone,
+    ):
+        eventually(lambda: phone.said("joined"))
+        with page(gateway.port, auth, stream) as tablet:
+            eventually(lambda: phone.said("disconnect") == ["io server disconnect"])
+            eventually(lambda: tablet.said("joined"))
+            assert tablet.said("joined")[0]["count"] == 1
+            assert tablet.said("disconnect") == []
+            assert len(phone.said("joined")) == 1
