@@ -158,7 +158,7 @@ def measure(_: Stage, say: Callable[[str], None]) -> tuple[list[Figure], list[st
 def prepared(site: Site) -> tuple[int, list[str]]:
     """The activity of the site's stream, and a refresh token of each member."""
     now, secret = read_clock(), secrets.token_hex(16)
-    founding.enrol(MEMBERS, secret=site.config.secret_key, now=now)
+    founding.enrolled(MEMBERS, secret=site.config.secret_key, now=now)
     until = now + timedelta(days=1)
     sessions = db.session.scalars(ENROL, {"until": until, "members": MEMBERS, "secret": secret}).all()
     query = select(Sitting.activity_id).join(Stream, Stream.sitting_id == Sitting.id).where(Stream.id == site.stream)

@@ -1,36 +1,15 @@
-"""The members of a measurement, led through a day step by step, and the bounds that their own count sets.
+"""The members of a measurement, led through a day step by step.
 
 They run in processes of their own; a thread here listens to them, so that the day itself can be written as one story.
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from bench.site import Shown
-from service.live.rehearsal import Plan, Progress, Rehearsal, Result, Tally
+from service.live.rehearsal import Counted, Plan, Progress, Rehearsal, Result, Tally
 
 POLL_SECONDS = 0.05
-# A leave is answered at once and counted with the next flush, 0.1 s later at most; a loss has to be noticed first.
-LEAVE_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What the members counted between two moments: `fewest` are surely inside, `most` may be."""
-
-    oldest: float
-    newest: float
-    fewest: int
-    most: int
-
-    @classmethod
-    def of(cls, progress: Progress) -> "Counted":
-        """Who drops, asks or leaves just now may be counted or not."""
-        tally = progress.tally
-        doubtful = tally.away + tally.asking + tally.leaving
-        return cls(progress.oldest, progress.newest, tally.online, tally.online + doubtful)
 
 
 class Crowd:
@@ -110,31 +89,3 @@ class Crowd:
         self.progress = progress
         if progress.oldest:
             self.counted.append(Counted.of(progress))
-
-
-def outside(shown: Sequence[Shown], counted: Sequence[Counted]) -> list[tuple[Shown, int, int]]:
-    """The snapshots called exact that the members' own count contradicts, each with the bounds that it leaves.
-
-    The bounds of a moment are those of everything that the members said around it: from the last words that all were
-    said before it to the first that all were said after it. Who has left may count for LEAVE_SECONDS more.
-    """
-    wrong, first = [], 0
-    for one in sorted(shown, key=lambda snapshot: snapshot.as_of):
-        while first + 1 < len(counted) and counted[first + 1].newest <= one.as_of - LEAVE_SECONDS:
-            first += 1
-        around = bracket(counted, first, one.as_of)
-        if one.exact and one.online is not None and around:
-            fewest, most = min(said.fewest for said in around), max(said.most for said in around)
-            if not fewest <= one.online <= most:
-                wrong.append((one, fewest, most))
-    return wrong
-
-
-def bracket(counted: Sequence[Counted], first: int, moment: float) -> Sequence[Counted]:
-    """What was said around `moment`, beginning with `counted[first]`; nothing if it is not enclosed."""
-    if not counted or counted[first].newest > moment:
-        return ()
-    for last in range(first, len(counted)):
-        if counted[last].oldest >= moment:
-            return counted[first : last + 1]
-    return ()

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import text
 
-from bench.crowd import Crowd, outside
+from bench.crowd import Crowd
 from bench.figures import Figure, Goal, alone
 from bench.site import Site, open_site
 from service.extensions import db
 from service.live.audit import audit
-from service.live.rehearsal import Plan, Result
+from service.live.rehearsal import Plan, Result, outside
 
 MEMBERS_PER_WORKER = 15_000
 LEAVES_PER_SECOND = 10_000

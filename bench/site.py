@@ -7,15 +7,12 @@ is, is kept from the first moment on.
 import secrets
 import shutil
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import psutil
 import redis
@@ -32,59 +29,7 @@ from service.live.rehearsal import Candidate
 from service.live.scripts import Slot, slots_of
 from service.org.models import Division, Organisation, within
 from service.supervisor import Installation, installed
-from service.watching import Watcher
-
-SAMPLE_SECONDS = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One snapshot as the organiser's client got it; times in Unix seconds."""
-
-    heard: float
-    as_of: float
-    online: int | None
-    connections: int | None
-    exact: bool
-
-
-class Witness(Watcher):
-    """An organiser's client that keeps every snapshot, and samples how old the one is that it shows."""
-
-    def __init__(self, url: str, *, login: str, password: str) -> None:
-        super().__init__(url, login=login, password=password)
-        self.shown: list[Shown] = []
-        self.ages: list[tuple[float, float]] = []
-        self._over = threading.Event()
-        self._sampling = threading.Thread(target=self._sample, daemon=True)
-
-    def watch(self, stream: int) -> None:
-        """Look, and look at the clock, from now on."""
-        super().watch(stream)
-        self._sampling.start()
-
-    def close(self) -> None:
-        """Leave the wall."""
-        self._over.set()
-        self._sampling.join()
-        super().close()
-
-    def age_p99(self, begin: float, end: float) -> float:
-        """The 99th percentile of the age in seconds, of the samples between two moments."""
-        ages = sorted(age for at, age in self.ages if begin <= at <= end)
-        return ages[min(len(ages) - 1, len(ages) * 99 // 100)]
-
-    def _heard(self, figures: dict[str, Any]) -> None:
-        super()._heard(figures)
-        exact = figures["basis"] == "exact"
-        as_of = datetime.fromisoformat(figures["as_of"]).timestamp()
-        self.shown.append(Shown(time.time(), as_of, figures["online"], figures["connections"], exact))
-
-    def _sample(self) -> None:
-        while not self._over.wait(SAMPLE_SECONDS):
-            if self.shown:
-                now = time.time()
-                self.ages.append((now, now - self.shown[-1].as_of))
+from service.watching import Witness
 
 
 @dataclass

@@ -7,12 +7,12 @@ from statistics import mean
 
 import psutil
 
-from bench.crowd import Crowd, outside
+from bench.crowd import Crowd
 from bench.figures import Figure, Goal, alone
 from bench.recovery import right
 from bench.site import Site, open_site
 from service.live.audit import audit
-from service.live.rehearsal import Plan
+from service.live.rehearsal import Plan, outside
 
 FULL_SIZE = 20_000
 MEMBERS_PER_WORKER = 10_000

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -19,6 +19,8 @@ from service.language import english, words
 from service.supervisor import ENVIRONMENT, HERE, InstallationError, installed, running_settings
 
 MEMBERS = click.IntRange(1, 150_000)
+SECONDS = click.FloatRange(0, 86_400)
+SHARE = click.FloatRange(0, 1)
 OWN_DATA = HERE / ".chunshui"
 FOLDER = click.Path(path_type=Path, file_okay=False)
 DATA_DIR = click.option(
@@ -118,18 +120,51 @@ def worker() -> None:
 @main.command(help=words("对运行中的系统演练。", "Rehearse against a running installation."))
 @click.option("--members", type=MEMBERS, required=True, help=words("模拟成员数。", "Synthetic members."))
 @click.option(
+    "--activity",
+    type=click.IntRange(1),
+    help=words(
+        "演练此活动的副本；缺省为首场主题党日。", "Rehearse a copy of this activity; without, the founding day."
+    ),
+)
+@click.option(
+    "--curve",
+    type=click.Choice(["burst", "founding-day", "ramp"]),
+    default="founding-day",
+    show_default=True,
+    help=words("进入曲线。", "How they arrive."),
+)
+@click.option("--arrival", type=SECONDS, help=words("进入用时（秒）。", "Seconds over which they arrive."))
+@click.option(
+    "--plateau",
+    type=SECONDS,
+    default=20.0,
+    show_default=True,
+    help=words("观看用时（秒）。", "Seconds that they watch."),
+)
+@click.option(
+    "--second-devices", type=SHARE, default=0.0, help=words("用两台设备的比例。", "Share with a second device.")
+)
+@click.option(
+    "--drop", type=SHARE, default=0.0, help=words("中途同时掉线并重连的比例。", "Share that drops at once and returns.")
+)
+@click.option(
     "--url", help=words("网页进程的地址，默认取自配置。", "Address of the web process; taken from the settings.")
 )
 @click.option("--json", "as_json", is_flag=True, help=words("最后一行输出 JSON。", "Last line: the figures as JSON."))
 @RUNNING
-def rehearse(members: int, url: str | None, as_json: bool, running: Path | None) -> None:
+def rehearse(url: str | None, as_json: bool, running: Path | None, arrival: float | None, **wishes: Any) -> None:
     """Synthetic members through the real path; needs the installation's settings."""
-    from service.demo import rehearse_against
+    from service.rehearsing import Wishes, rehearse_against
 
+    wished = Wishes(arrival_seconds=arrival, plateau_seconds=wishes.pop("plateau"), **wishes)
+    reports = (running or OWN_DATA) / "reports"
     with refusals(), outages():
         config = settings(running)
         url = url or config.web_url or f"http://127.0.0.1:{config.web_port}"
-        agreed = rehearse_against(config, url.rstrip("/"), members=members, as_json=as_json)
+        try:
+            agreed = rehearse_against(config, url.rstrip("/"), wished, reports=reports, as_json=as_json)
+        except ServiceError as error:
+            raise click.ClickException(told(error)) from None
     sys.exit(0 if agreed else 1)
 
 

@@ -2,19 +2,18 @@
 
 import json
 import os
-import secrets
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import segno
 from rich.console import Console
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from service import clock, founding
@@ -29,9 +28,7 @@ from service.watching import Watcher
 
 MEMBERS_PER_WORKER = 15_000
 LOGIN = "chengdu"
-# Long enough for the largest; after it the rehearsal is no longer in anybody's list.
-REHEARSAL_LASTS = timedelta(hours=1)
-BASIC = ("joined", "peak", "checked_in")
+BAR_WIDTH = 40
 PHASES = {
     "arriving": "陆续进入", "inside": "全部在线", "plateau": "观看与签到", "staying": "观看中，按 Ctrl-C 结束",
     "held": "观看结束", "leaving": "离开", "gone": "已全部离开",
@@ -60,27 +57,6 @@ def hold(wishes: Wishes, console: Console) -> bool:
             seat = Watcher(plan.url, login=LOGIN, password=password)
             figures = watched(plan, day, seat, console, lambda: installation.keep_running(console.print))
     show(console, figures, as_json=wishes.json)
-    return bool(figures["agreed"])
-
-
-def rehearse_against(config: Config, url: str, *, members: int, as_json: bool) -> bool:
-    """Rehearse against the installation at `url` that uses `config`'s database; whether the figures agreed.
-
-    Of what it needs there stay the synthetic members and the rehearsal, which closes by itself.
-    """
-    console = Console(stderr=as_json)
-    login, password = f"rehearsal-{secrets.token_hex(6)}", secrets.token_urlsafe(24)
-    with connected(config):
-        day = founding.enact(clock.now(), REHEARSAL_LASTS)
-        founding.enrol_organiser(login, password, day.root)
-        try:
-            seat = Watcher(url, login=login, password=password)
-            plan = plan_of(config, url, day, members, stay=False)
-            figures = watched(plan, day, seat, console, lambda: None)
-        finally:
-            db.session.rollback()
-            founding.dismiss_organiser(login)
-    show(console, figures, as_json=as_json)
     return bool(figures["agreed"])
 
 
@@ -143,9 +119,9 @@ def plan_of(config: Config, url: str, day: founding.Enactment, members: int, *, 
     They log in with codes of the sandbox; where the real WeChat stands in its place they bring their tokens.
     """
     if config.wechat_api_url == PRODUCTION_WECHAT:
-        crowd = founding.ticketed(members, config=config, now=clock.now())
+        crowd = founding.ticketed(members, config=config, now=clock.now(), below=day.invited)
     else:
-        crowd = founding.candidates(members, secret=config.secret_key, now=clock.now())
+        crowd = founding.candidates(members, secret=config.secret_key, now=clock.now(), below=day.invited)
     return Plan(
         gateway_url=config.gateway_url or f"http://127.0.0.1:{config.gateway_port}",
         url=url,
@@ -183,20 +159,23 @@ def rehearse(plan: Plan, watcher: Watcher, console: Console, beat: Callable[[], 
 
 
 def panel(progress: Progress, figures: dict[str, Any]) -> Table:
-    """Progress as the terminal shows it."""
+    """Progress as the terminal shows it: the members' own count, and beside it the wall's."""
     table = Table(box=None, show_header=False)
     tally = progress.tally
     phase = progress.phase if english() else PHASES.get(progress.phase, progress.phase)
-    known = " · ".join(str(figures.get(name, "…")) for name in BASIC)
-    rows = [
-        (words("阶段", "phase"), f"{phase}  {progress.seconds:.0f} s"),
-        (words("成员自计：参与 · 在线", "members' own count: joined · online"), f"{tally.joined} · {tally.online}"),
-        (words("在线（组织方所见）", "online (as organisers see it)"), f"[bold green]{figures.get('online', '…')}[/]"),
-        (words("参与 · 峰值 · 签到", "joined · peak · checked in"), known),
-        (words("依据", "basis"), f"{figures.get('basis', '…')}  {figures.get('as_of', '')}"),
+    table.add_row(words("阶段", "phase"), f"{phase}  {progress.seconds:.0f} s")
+    gone = max(0, tally.devices - tally.connections) if progress.phase in ("leaving", "gone") else 0
+    bars = [
+        (words("参与", "joined"), tally.joined, tally.members, figures.get("joined", "…")),
+        (words("在线", "online"), tally.online, tally.members, f"[bold green]{figures.get('online', '…')}[/]"),
+        (words("连接", "connections"), tally.connections, tally.devices, figures.get("connections", "…")),
+        (words("签到", "checked in"), tally.checked_in, tally.members, figures.get("checked_in", "…")),
+        (words("离开", "left"), gone, tally.devices, ""),
     ]
-    for row in rows:
-        table.add_row(*row)
+    for name, done, total, shown in bars:
+        bar = ProgressBar(total=max(1, total), completed=done, width=BAR_WIDTH)
+        table.add_row(name, bar, f"{done:,} / {total:,}", words("大屏", "wall") if shown != "" else "", str(shown))
+    table.add_row(words("依据", "basis"), f"{figures.get('basis', '…')}  {figures.get('as_of', '')}")
     return table
 
 

@@ -11,10 +11,12 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import cycle, islice
+from itertools import cycle
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, or_, select, text
+from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, text, true
 
+from service.activity.copying import rehearsal_of
 from service.activity.models import Activity, ActivityOrganiser, Sitting, Stream, StreamSource
 from service.auth import issue_access
 from service.config import Config
@@ -45,6 +47,16 @@ CHANNELS = ("mini_program", "mini_program", "mini_program", "official_account", 
 CHUNK = 10_000
 # A prime: neighbours in number are strangers in branch and place, and every branch gets its share.
 STRIDE = 7919
+NAME = "演练 "
+
+
+class Person(NamedTuple):
+    """A synthetic member: its number, the ordinal that its secrets follow from, home's and place's paths."""
+
+    id: int
+    ordinal: int
+    home: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,7 @@ class Enactment:
     activity: int
     stream: int
     root: str
+    invited: tuple[str, ...] = ()
 
 
 def load(now: datetime) -> Enactment:
@@ -72,6 +85,17 @@ def enact(now: datetime, lasts: timedelta) -> Enactment:
     stream = hold(now - timedelta(minutes=1), now + lasts, rehearsal=True)
     db.session.commit()
     return Enactment(stream.sitting.activity_id, stream.id, root)
+
+
+def copied(activity: int, now: datetime) -> Enactment:
+    """A rehearsal of a real activity that has just opened; its members are those who are invited there."""
+    import_shipped()
+    stream = rehearsal_of(activity, now)
+    day = stream.sitting.activity
+    invited = tuple(one.organisation.path for one in day.invitations)
+    root = day.organisers[0].organisation.path.split(".")[0]
+    db.session.commit()
+    return Enactment(day.id, stream.id, root, invited)
 
 
 def plant_tree() -> str:
@@ -156,42 +180,56 @@ def dismiss_organiser(login: str) -> None:
     db.session.commit()
 
 
-def candidates(number: int, *, secret: str, now: datetime) -> list[Candidate]:
+def candidates(number: int, *, secret: str, now: datetime, below: Sequence[str] = ()) -> list[Candidate]:
     """`number` synthetic members with what each needs to log in; those who are missing are enrolled.
 
-    A member's invitation follows from the secret, so that it can be told again without being stored.
+    They are at home below the paths `below`, if any are given. A member's invitation follows from the secret, so that
+    it can be told again without being stored.
     """
-    enrol(number, secret=secret, now=now)
-    channels = islice(cycle(CHANNELS), number)
+    people = enrolled(number, secret=secret, now=now, below=below)
     return [
         Candidate(openid=openid(index), invitation=invitation(secret, index), channel=channel)
-        for index, channel in enumerate(channels)
+        for (_, index, _, _), channel in zip(people, cycle(CHANNELS), strict=False)
     ]
 
 
 def is_synthetic() -> ColumnElement[bool]:
-    """What holds for synthetic members only."""
-    return Member.rehearsal & Member.name.like("演练 %")
+    """What holds for synthetic members only, and for no guest of the demo."""
+    return Member.rehearsal & Member.name.like(f"{NAME}%")
 
 
-def enrol(number: int, *, secret: str, now: datetime) -> None:
-    """See to it that there are at least `number` synthetic members."""
-    known = db.session.scalar(select(func.count()).select_from(Member).where(is_synthetic())) or 0
-    for start in range(known, number, CHUNK):
-        _enrol(range(start, min(start + CHUNK, number)), secret, now)
+def enrolled(number: int, *, secret: str, now: datetime, below: Sequence[str] = ()) -> list[Person]:
+    """`number` synthetic members at home below one of the paths, the missing ones enrolled."""
+    found = _people(number, below)
+    if missing := number - len(found):
+        first = db.session.scalar(select(func.count()).select_from(Member).where(is_synthetic())) or 0
+        branches, places = _branches(below), _places()
+        for start in range(first, first + missing, CHUNK):
+            indices = range(start, min(start + CHUNK, first + missing))
+            _enrol(indices, secret, now, branches=branches, places=places)
+        found = _people(number, below)
     db.session.commit()
+    return found
 
 
-def ticketed(number: int, *, config: Config, now: datetime) -> list[Candidate]:
-    """`number` synthetic members with an access token each, for an installation that asks the real WeChat.
+def _people(most: int, below: Sequence[str]) -> list[Person]:
+    home, place = Organisation.path, func.coalesce(Division.path, "")
+    query = select(Member.id, Member.name, home, place).join(Organisation, Organisation.id == Member.organisation_id)
+    query = query.outerjoin(Division, Division.code == Member.place_code).where(is_synthetic(), _below(below))
+    rows = db.session.execute(query.order_by(Member.name).limit(most)).all()
+    return [Person(number, int(name.removeprefix(NAME)), *paths) for number, name, *paths in rows]
+
+
+def _below(paths: Sequence[str]) -> ColumnElement[bool]:
+    return or_(*(within(Organisation.path, path) for path in paths)) if paths else true()
+
+
+def ticketed(number: int, *, config: Config, now: datetime, below: Sequence[str] = ()) -> list[Candidate]:
+    """The same with an access token each, for an installation that asks the real WeChat.
 
     Each token belongs to a session of its own, which can be revoked as any other.
     """
-    enrol(number, secret=config.secret_key, now=now)
-    home, place = Organisation.path, func.coalesce(Division.path, "")
-    query = select(Member.id, home, place).join(Organisation, Organisation.id == Member.organisation_id)
-    query = query.outerjoin(Division, Division.code == Member.place_code).where(is_synthetic())
-    people = db.session.execute(query.order_by(Member.name).limit(number)).all()
+    people = enrolled(number, secret=config.secret_key, now=now, below=below)
     expires = now + timedelta(seconds=TOKEN_SECONDS)
     rows = [{"member_id": person.id, "app": "rehearsal", "expires_at": expires} for person in people]
     opened = insert(MemberSession).returning(MemberSession.id, sort_by_parameter_order=True)
@@ -203,13 +241,12 @@ def ticketed(number: int, *, config: Config, now: datetime) -> list[Candidate]:
     ]
 
 
-def _token(person: Row[int, str, str], session: int, *, config: Config, now: datetime) -> str:
-    number, home, place = person
+def _token(person: Person, session: int, *, config: Config, now: datetime) -> str:
     return issue_access(
         config.secret_key,
-        member=number,
-        organisation=rehearsed(home),
-        place=place,
+        member=person.id,
+        organisation=rehearsed(person.home),
+        place=person.place,
         session=session,
         now=now,
         seconds=TOKEN_SECONDS,
@@ -226,11 +263,10 @@ def invitation(secret: str, index: int) -> str:
     return hmac.new(secret.encode(), f"invitation {index}".encode(), hashlib.sha256).hexdigest()[:24]
 
 
-def _enrol(indices: range, secret: str, now: datetime) -> None:
-    branches, places = _branches(), _places()
+def _enrol(indices: range, secret: str, now: datetime, *, branches: Sequence[int], places: Sequence[str]) -> None:
     people = [
         {
-            "name": f"演练 {index:07d}",
+            "name": f"{NAME}{index:07d}",
             "rehearsal": True,
             "organisation_id": branches[index * STRIDE % len(branches)],
             "place_code": places[index * STRIDE % len(places)],
@@ -249,9 +285,12 @@ def _enrol(indices: range, secret: str, now: datetime) -> None:
     db.session.execute(insert(Invitation), codes)
 
 
-def _branches() -> Sequence[int]:
-    branches = db.session.scalars(select(Organisation.id).where(Organisation.level == "branch")).all()
-    return branches or hosts()
+def _branches(below: Sequence[str]) -> Sequence[int]:
+    """The branches below the paths; where there are none, the organisations themselves."""
+    branches = select(Organisation.id).where(Organisation.level == "branch", _below(below))
+    return db.session.scalars(branches).all() or (
+        db.session.scalars(select(Organisation.id).where(Organisation.path.in_(below))).all() if below else hosts()
+    )
 
 
 def _places() -> Sequence[str]:

@@ -1,10 +1,17 @@
-"""A programme's seat at the organisers' wall: logs in as an organiser and keeps the last figures of the feed."""
+"""A programme's seat at the organisers' wall: logs in as an organiser and keeps what the feed shows."""
 
 import json
+import threading
+import time
+from datetime import datetime
 from typing import Any
 from urllib.request import Request, urlopen
 
 import socketio
+
+from service.live.rehearsal import Shown
+
+SAMPLE_SECONDS = 0.02
 
 
 class Watcher:
@@ -33,6 +40,50 @@ class Watcher:
 
     def _heard(self, figures: dict[str, Any]) -> None:
         self.figures = figures
+
+
+class Witness(Watcher):
+    """An organiser's client that keeps every snapshot, and samples how old the one is that it shows."""
+
+    def __init__(self, url: str, *, login: str, password: str) -> None:
+        super().__init__(url, login=login, password=password)
+        self.shown: list[Shown] = []
+        self.ages: list[tuple[float, float]] = []
+        self._over = threading.Event()
+        self._sampling = threading.Thread(target=self._sample, daemon=True)
+
+    def watch(self, stream: int) -> None:
+        """Look, and look at the clock, from now on."""
+        super().watch(stream)
+        self._sampling.start()
+
+    def close(self) -> None:
+        """Leave the wall."""
+        self._over.set()
+        self._sampling.join()
+        super().close()
+
+    def age(self, share: float) -> float | None:
+        """The age in seconds that this share of all samples does not exceed; None without any."""
+        ages = sorted(age for _, age in self.ages)
+        return ages[min(len(ages) - 1, int(len(ages) * share))] if ages else None
+
+    def age_p99(self, begin: float, end: float) -> float:
+        """The 99th percentile of the age in seconds, of the samples between two moments."""
+        ages = sorted(age for at, age in self.ages if begin <= at <= end)
+        return ages[min(len(ages) - 1, len(ages) * 99 // 100)]
+
+    def _heard(self, figures: dict[str, Any]) -> None:
+        super()._heard(figures)
+        exact = figures["basis"] == "exact"
+        as_of = datetime.fromisoformat(figures["as_of"]).timestamp()
+        self.shown.append(Shown(time.time(), as_of, figures["online"], figures["connections"], exact))
+
+    def _sample(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            if self.shown:
+                now = time.time()
+                self.ages.append((now, now - self.shown[-1].as_of))
 
 
 def log_in(url: str, login: str, password: str) -> str:

@@ -15,14 +15,21 @@ from urllib.error import HTTPError
 
 import pytest
 from rich.console import Console
+from sqlalchemy import select
 
 from service import founding
+from service.activity.models import ActivityInvitation, Sitting, Stream
 from service.clock import now
-from service.demo import connected, local_url, plan_of, watched
+from service.demo import connected, local_url
+from service.extensions import db
+from service.home import rehearsed
+from service.live.models import Stay
 from service.live.rehearsal import Result
+from service.org.models import Organisation
 from service.reckoning import compare
+from service.rehearsing import Wishes, planned, witnessed
 from service.supervisor import HERE, installed
-from service.watching import Watcher
+from service.watching import Watcher, Witness
 from tests.waiting import eventually
 
 RESULT: dict[str, Any] = {one.name: 0 for one in fields(Result)} | {"errors": {}, "join_ms": {}, "online": []}
@@ -111,20 +118,54 @@ def test_nothing_outlives_a_killed_supervisor(data_dir: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_rehearsal_beside_the_real_wechat(data_dir: Path) -> None:
+def test_a_copy_is_rehearsed_beside_the_real_wechat(data_dir: Path) -> None:
     """Nobody can mint codes there: the members bring tokens; the account that watches is gone afterwards."""
     with installed({}, data_dir=data_dir, say=print, sandbox=False) as installation, connected(installation.config):
-        day = founding.enact(now(), timedelta(minutes=5))
+        day = founding.copied(of_two_counties(), now())
         founding.enrol_organiser("rehearsal", "a password that nobody keeps", day.root)
-        plan = plan_of(installation.config, local_url(installation), day, 20, stay=False)
-        plan = replace(plan, arrival_seconds=1.0, plateau_seconds=2.0, quiet_seconds=0.5, leave_seconds=0.5)
-        seat = Watcher(plan.url, login="rehearsal", password="a password that nobody keeps")
-        figures = watched(plan, day, seat, Console(quiet=True), lambda: None)
-        assert figures["agreed"], figures
-        assert figures["joined"] == 20
+        wishes = Wishes(
+            members=20, curve="burst", arrival_seconds=1.0, plateau_seconds=4.0, second_devices=0.5, drop=0.2
+        )
+        plan = replace(planned(installation.config, local_url(installation), day, wishes), away_seconds=1.0)
+        seat = Witness(plan.url, login="rehearsal", password="a password that nobody keeps")
+        report = witnessed(plan, day, seat, Console(quiet=True))
+        assert report["agreed"], (report["agreement"], report["audits"], report["feed"], report["members"])
+        assert (report["joined"], report["peak"]) == (20, 20)
+        assert report["members"]["devices"] == 30
+        assert report["members"]["dropped"] >= 6
+        assert report["audits"]["at_rest"] > 0
+        assert report["audits"]["outside"] == []
+        assert set(report["join_ms"]) == set(report["count_age_seconds"]) | {"p95"}
+        assert homes_of(day.stream) == {True}
         founding.dismiss_organiser("rehearsal")
         with pytest.raises(HTTPError):
             Watcher(plan.url, login="rehearsal", password="a password that nobody keeps")
+
+
+def of_two_counties() -> int:
+    """A real activity of next month, to which two counties of Chengdu are invited."""
+    founding.load(now())
+    counties = db.session.scalars(select(Organisation).where(Organisation.level == "county").limit(2)).all()
+    later = now() + timedelta(days=30)
+    stream = founding.hold(later, later + timedelta(hours=1), rehearsal=False)
+    activity = stream.sitting.activity
+    activity.attendance = "rostered"
+    activity.invitations = [ActivityInvitation(organisation_id=county.id) for county in counties]
+    db.session.commit()
+    return activity.id
+
+
+def homes_of(stream: int) -> set[bool]:
+    """Whether those who stayed carry the path of synthetic members, below one that is invited."""
+    invited = db.session.scalars(
+        select(Organisation.path)
+        .join(ActivityInvitation, ActivityInvitation.organisation_id == Organisation.id)
+        .join(Sitting, Sitting.activity_id == ActivityInvitation.activity_id)
+        .join(Stream, Stream.sitting_id == Sitting.id)
+        .where(Stream.id == stream)
+    ).all()
+    paths = db.session.scalars(select(Stay.organisation_path).where(Stay.stream_id == stream)).all()
+    return {any(path.startswith(f"{rehearsed(one)}.") for one in invited) for path in paths}
 
 
 def test_guests_are_counted_apart() -> None:

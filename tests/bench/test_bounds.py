@@ -2,8 +2,7 @@
 
 import pytest
 
-from bench.crowd import Counted, outside
-from bench.site import Shown
+from service.live.rehearsal import Counted, Shown, outside
 
 # Said in three rounds: ten inside; five more ask; fifteen inside.
 SAID = [Counted(0.0, 0.2, 10, 10), Counted(1.0, 1.2, 10, 15), Counted(2.0, 2.2, 15, 15)]
