@@ -26,7 +26,7 @@ from tests.waiting import eventually
 
 MEMBERS = 300
 # The bound of the promise, and what a laden machine may add to it.
-RECOVERY_SECONDS, LADEN_SECONDS = 7.0, 5.0
+RECOVERY_SECONDS, LADEN_SECONDS = 4.0, 5.0
 
 
 class History(Watcher):
@@ -115,7 +115,7 @@ def installation() -> Iterator[Installation]:
     folder = Path(tempfile.mkdtemp(prefix="chunshui-faults-", dir="/tmp"))
     folder.chmod(0o755)
     wishes = Wishes(members=MEMBERS, leave=True, json=True, lan=False, data_dir=folder)
-    environ = settings(wishes) | {"STAY_SILENCE_SECONDS": "6"}
+    environ = settings(wishes) | {"LEASE_SECONDS": "2", "RENEW_SECONDS": "0.5", "STAY_SILENCE_SECONDS": "4"}
     with installed(environ, data_dir=folder, say=print, sandbox=True) as running:
         yield running
     shutil.rmtree(folder)
@@ -128,7 +128,7 @@ def stage(installation: Installation) -> Iterator[Stage]:
         plan = plan_of(installation.config, local_url(installation), day, MEMBERS, stay=True)
         history = History(plan.url, login=LOGIN, password=password)
         history.watch(day.stream)
-        crowd = Rehearsal(replace(plan, arrival_seconds=5.0, churn_per_minute=0.0, check_in_share=0.1))
+        crowd = Rehearsal(replace(plan, arrival_seconds=1.5, churn_per_minute=0.0, check_in_share=0.1))
         try:
             yield Stage(installation, day, history, crowd)
         finally:

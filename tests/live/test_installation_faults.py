@@ -84,7 +84,7 @@ Blow = Callable[[Installation, Guests], Awaitable[None]]
 @pytest.fixture(scope="module")
 def running_gateway(stage: Stage) -> Iterator[tuple[Running, tuple[Path, ...]]]:
     """The processes, and their logs."""
-    config = stage.config(stay_silence_seconds=3.0)
+    config = stage.config(stay_silence_seconds=3.0, restart_spread_seconds=0.5)
     with (
         tempfile.TemporaryDirectory() as name,
         working(config, Path(name)) as log,
