@@ -167,6 +167,8 @@ def test_the_oldest_device_is_told_and_its_member_stays_in_the_count(stage: Stag
                 assert (await fourth.join(stream))["count"] == 1
                 assert (await second.join(stream))["count"] == 1
             assert gateway.counters.replaced == 1
+            await until(lambda: gateway.gate.devices.of(1) == [one for one in gateway.connections if one.audience])
+            assert len(gateway.gate.devices) == 1
 
     uvloop.run(story())
 
