@@ -210,3 +210,10 @@ def test_a_database_that_was_away_is_named_afterwards(db: Session, stream: int, 
         database.session = previous
     recorder.record(valkey, [ended], OPENS + 2 * LENGTH)
     assert outages(db, stream) == [(0, 600, "database")]
+
+
+def test_a_silence_prolongs_an_outage_at_once(db: Session, stream: int) -> None:
+    read(stream, 0)
+    read(stream, 5, reason="lease")
+    silence(stream, 10)
+    assert outages(db, stream) == [(0, 10, "lease")]
