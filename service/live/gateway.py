@@ -320,7 +320,7 @@ class Gateway:
                 connection.leave()
             audience = self.audiences.get(stream)
             if audience is None:
-                audience = self.audiences[stream] = Audience(stream, self)
+                audience = self.audiences[stream] = Audience(stream, self, shards=policy.shards)
             connection.join(audience)
             self.counters.joined += 1
         if ack:

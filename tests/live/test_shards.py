@@ -266,6 +266,7 @@ def test_a_join_is_answered_with_the_whole_count(stage: Stage) -> None:
         async with serving(config) as (_, one), serving(config) as (_, other):
             async with member(one, 1) as ana, member(one, 2) as ben, member(other, 3) as cleo:
                 assert [(await who.join(stream))["count"] for who in (ana, ben, cleo)] == [1, 2, 3]
+                assert leases(stage, stream) == 2 * 4
                 assert await ben.ask("leave", {"stream": stream}) == {"ok": True}
                 while (await cleo.next_event())[1]["count"] != 2:
                     pass
