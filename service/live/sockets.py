@@ -7,6 +7,7 @@ it reaches the one that gets its number next.
 """
 
 import asyncio
+import contextlib
 import errno
 import select
 import socket
@@ -40,7 +41,10 @@ class Line(asyncio.Transport):
         """`socket` or `peername`."""
         if name == "socket":
             return self._socket
-        return self._socket.getpeername() if name == "peername" else default
+        if name == "peername":
+            with contextlib.suppress(OSError):  # it has reset the connection before we looked
+                return self._socket.getpeername()
+        return default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """The peer is told to pause when more than `high` bytes wait, besides what the kernel holds."""

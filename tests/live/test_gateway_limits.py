@@ -3,6 +3,8 @@
 import asyncio
 import json
 import math
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -140,6 +142,21 @@ def test_who_comes_directly_is_limited_before_a_word_is_said(stage: Stage) -> No
             status, _, problem = await http(port, X_Forwarded_For="1.2.3.4")
             assert (status, problem["code"]) == (429, "address_full")
             await until(lambda: len(gateway.connections) == 1)
+
+    uvloop.run(story())
+
+
+def test_who_resets_before_we_look_harms_nobody(stage: Stage) -> None:
+    async def story() -> None:
+        async with serving(stage.config()) as (gateway, port), member(port, 1) as ana:
+            seen: list[dict[str, object]] = []
+            gateway.loop.set_exception_handler(lambda _, context: seen.append(context))
+            for _ in range(50):
+                with socket.create_connection(("127.0.0.1", port)) as peer:
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await until(lambda: gateway.counters.accepted >= 51 and len(gateway.connections) == 1)
+            assert await ana.ask("leave", {"stream": 1}) == {"ok": True}
+            assert seen == []
 
     uvloop.run(story())
 
