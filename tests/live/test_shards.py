@@ -176,6 +176,16 @@ def test_sums_are_the_streams_figures(scene: Scene) -> None:
     assert audit(scene.valkey, scene.slots).differences == {}
 
 
+def test_figures_are_as_old_as_the_oldest_slots(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.tick()
+
+    def later(client: redis.Redis, name: str, slot: Slot, *arguments: str | int, now: int = 0) -> object:
+        return call(client, name, slot, *arguments, now=now + 100 * slot.shard)
+
+    monkeypatch.setattr(figures, "call", later)
+    assert scene.seen().as_of.timestamp() * 1000 == scene.now
+
+
 def test_one_doubtful_slot_makes_the_sum_doubtful(scene: Scene) -> None:
     workers = scene.hold(1, 2, 3), scene.hold(4)
     scene.tick(*workers, seconds=7)
