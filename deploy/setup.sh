@@ -27,7 +27,8 @@ lock=requirements/$kind.txt
 wanted=$(digest "$lock")
 if ! made "$kind" "$wanted" && ! { [ "$kind" = runtime ] && made dev "$(digest requirements/dev.txt)"; }; then
   echo "安装依赖 · installing $(grep -c '==' "$lock") locked packages …"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+  # The lock is whole, so pip need not resolve: an older one looks past the lock for `name[extra]` once a newer release is out.
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$lock"
   echo "$wanted" >".venv/.made-$kind"
 fi
 project=$(digest pyproject.toml)
