@@ -40,7 +40,10 @@ class Attribution(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One flush to one slot: leaves apply before joins; `passed` joined and left since the last one."""
+    """One flush to one slot: leaves apply before joins; `passed` joined and left since the last one.
+
+    `made` is when it was put together, in milliseconds of Valkey's clock as far as that is known, else 0.
+    """
 
     slot: Slot
     boot: str
@@ -53,6 +56,7 @@ class Batch:
     behind: int = 0
     final: bool = False
     more: bool = False
+    made: int = 0
 
     def keys(self) -> list[str]:
         """KEYS of flush.lua."""
@@ -61,7 +65,7 @@ class Batch:
     def arguments(self, timing: Timing, now: int = 0) -> list[str | int]:
         """ARGV of flush.lua; `now` 0 means Valkey's own clock."""
         head = (now, self.boot, self.sequence, self.epoch, timing.lease, timing.stale, self.connections)
-        sizes = (self.behind, int(self.final), len(self.leaves), len(self.joins), len(self.passed))
+        sizes = (self.behind, int(self.final), self.made, len(self.leaves), len(self.joins), len(self.passed))
         members = [member for member, _ in self.joins]
         attributions = [attribution for _, attribution in self.joins]
         return [*head, *sizes, *self.leaves, *members, *attributions, *self.passed]
@@ -188,7 +192,9 @@ class Holding:
         """One socket fewer is in the stream."""
         self.connections -= 1
 
-    def batch(self, *, limit: int = LIMIT, renew: bool = False, keep: bool = False, late: bool = False) -> Batch | None:
+    def batch(
+        self, *, limit: int = LIMIT, renew: bool = False, keep: bool = False, late: bool = False, made: int = 0
+    ) -> Batch | None:
         """What to send next, or None: the lost batch again, then what changed, or a bare renewal if `renew`.
 
         Nothing while a batch is under way. A renewal that finds nobody held is final, the lease ends with it, unless
@@ -199,7 +205,7 @@ class Holding:
                 return None
             self._lost = False
         elif (renew and (keep or self._attributions or not self._unknown())) or self._changed():
-            self._sent = self._next(limit, final=renew and not keep, late=late)
+            self._sent = self._next(limit, final=renew and not keep, late=late, made=made)
         return self._sent
 
     def acknowledge(self, reply: Reply) -> None:
@@ -263,7 +269,7 @@ class Holding:
         else:
             self._leaves[member] = None
 
-    def _next(self, limit: int, *, final: bool, late: bool) -> Batch:
+    def _next(self, limit: int, *, final: bool, late: bool, made: int) -> Batch:
         leaves = take(self._leaves, limit)
         joins = take(self._joins, limit - len(leaves))
         passed = tuple(islice(self._passed, limit - len(leaves) - len(joins)))
@@ -283,6 +289,7 @@ class Holding:
             behind=behind,
             final=final and not waiting and not self._attributions and not self.connections,
             more=waiting,
+            made=made,
         )
 
 
@@ -306,15 +313,17 @@ async def flush(
     renew: bool = False,
     keep: bool = False,
     late: Callable[[], bool] = lambda: False,
+    clock: Callable[[], int] = lambda: 0,
     limit: int = LIMIT,
 ) -> Reply | None:
     """Bring Valkey up to date: on return, everything that was joined or left before the call is counted.
 
     The answer to the last batch, None if there was nothing to send. Any failure is raised after the batch under way
-    was marked as lost; the next call sends it again. One call per holding at a time.
+    was marked as lost; the next call sends it again. One call per holding at a time. `late` says whether what waits has
+    waited too long, `clock` what Valkey's clock shows (ms), 0 while that is not known.
     """
     reply, restarts, repeating = None, 0, holding.repeating
-    while (batch := holding.batch(limit=limit, renew=renew, keep=keep, late=late())) is not None:
+    while (batch := holding.batch(limit=limit, renew=renew, keep=keep, late=late(), made=clock())) is not None:
         reply = await deliver(script, holding, batch, timing)
         renew = renew and repeating
         if reply.status == "restart":

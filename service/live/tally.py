@@ -30,8 +30,8 @@ class Tally:
     """The members of one slot that this worker holds."""
 
     __slots__ = (
-        "_audience", "_changed", "_flushing", "_gateway", "_muster_at", "_renew_at", "_retry_at", "_since", "_waiting",
-        "holding", "reachable", "renewed_at", "reply", "tried",
+        "_audience", "_changed", "_flushing", "_gateway", "_muster_at", "_renew_at", "_replied_at", "_retry_at",
+        "_since", "_waiting", "holding", "reachable", "renewed_at", "reply", "tried",
     )  # fmt: skip
 
     def __init__(self, slot: Slot, audience: Audience) -> None:
@@ -45,7 +45,7 @@ class Tally:
         self._changed = False
         self._since = 0.0  # what was not told yet happened after this
         self._flushing: asyncio.Task[None] | None = None
-        self._retry_at = self._renew_at = self._muster_at = 0.0
+        self._retry_at = self._renew_at = self._muster_at = self._replied_at = 0.0
         self.renewed_at = self._gateway.now()  # by a flush that was begun then, and answered
 
     def enter(self, member: int, attribution: Attribution) -> None:
@@ -98,7 +98,7 @@ class Tally:
         try:
             reply = await flush(
                 gateway.script, self.holding, timing=gateway.timing, renew=renew, keep=keep,
-                late=lambda: gateway.now() > late_at,
+                late=lambda: gateway.now() > late_at, clock=self._clock,
             )  # fmt: skip
         except (redis.RedisError, OSError) as error:
             self._failed(error)
@@ -110,6 +110,12 @@ class Tally:
         self.tried = True
         self._audience.flushed(waiting)
         self._muster()
+
+    def _clock(self) -> int:
+        """Valkey's clock in milliseconds: what its last answer said, and the time since; 0 before the first."""
+        if self.reply is None:
+            return 0
+        return round((self.reply.as_of.timestamp() + self._gateway.now() - self._replied_at) * 1000)
 
     def _muster(self) -> None:
         """Show the audit whom our connections hold, now and then, when nothing waits to be told."""
@@ -142,7 +148,9 @@ class Tally:
         self._gateway.meter.flushed(self._gateway.now() - begun)
         self._since = 0.0
         self.renewed_at = begun
-        self.reply = reply or self.reply
+        if reply is not None:
+            self.reply = reply
+            self._replied_at = self._gateway.now()
         if not self.reachable:
             self.reachable = True
             self._audience.push_soon()

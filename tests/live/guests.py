@@ -18,8 +18,9 @@ from tests.live.stage import Member, opened, token
 
 # Lost, or told to come back by a worker that is late itself.
 AWAY = (ConnectionClosed, InvalidHandshake, OSError, TimeoutError)
-# How late a leave may be counted: it is answered at once, and leaves with the next flush.
-COUNTED_SECONDS = 0.3
+# How late a leave may be counted: it is answered at once and leaves with the next flush. Should that one hang, the
+# lease is believed for one and a half renewals (0.45 s in these tests) since a flush was made that did not.
+COUNTED_SECONDS = 0.5
 # By how much the measured clock of a busy machine's database may be off.
 CLOCK_SECONDS = 0.25
 # A gateway that dies was heard within a second, and so long ago its stays end.
@@ -56,7 +57,7 @@ class Visit:
     def may_be_missing(self, killed_at: float) -> bool:
         """Whether nobody could have written it: never acknowledged, or with its worker's unwritten batch."""
         unwritten = killed_at - UNWRITTEN_SECONDS <= self.accepted <= killed_at + UNWRITTEN_SECONDS
-        return not self.accepted or (unwritten and not self.leaving)
+        return not self.accepted or unwritten
 
 
 @dataclass

@@ -97,6 +97,7 @@ class World(RuleBasedStateMachine):
         self.rolled_back = False
         # Workers and shards that were answered since the slot last forgot something.
         self.told: set[tuple[Worker, int]] = set()
+        self.proved: dict[str, int] = {}  # when the youngest flush was made that Valkey executed, by boot id
         self.highest = self.recorded = 0
         self.dump: dict[Slot, dict[bytes, bytes]] = {}
 
@@ -118,7 +119,10 @@ class World(RuleBasedStateMachine):
 
     def execute(self, batch: Batch) -> Reply:
         name, *arguments = ("flush", *batch.arguments(TIMING)[1:])
-        return Reply.parse(call(self.valkey, name, batch.slot, *arguments, boot=batch.boot, now=self.now))
+        reply = Reply.parse(call(self.valkey, name, batch.slot, *arguments, boot=batch.boot, now=self.now))
+        if reply.status == "applied":
+            self.proved[batch.boot] = max(batch.made, self.proved.get(batch.boot, 0))
+        return reply
 
     def snapshot(self) -> figures.Snapshot:
         places = ("54", "5400", "5401", "5402", "540102", "50", "500101")
@@ -128,18 +132,19 @@ class World(RuleBasedStateMachine):
         )
 
     def take(self, worker: Worker, shard: int, *, renew: bool, late: bool = False) -> Batch | None:
-        batch = worker.holdings[shard].batch(limit=3, renew=renew, keep=worker.keep, late=late)
+        batch = worker.holdings[shard].batch(limit=3, renew=renew, keep=worker.keep, late=late, made=self.now)
         if batch is not None:
             self.sent.append(batch)
         return batch
 
     def acknowledge(self, worker: Worker, shard: int, reply: Reply) -> None:
         holding = worker.holdings[shard]
+        boot = holding.boot
         holding.acknowledge(reply)
         if reply.status == "restart":
             self.ghosts |= worker.mine(worker.maybe, shard)
         elif reply.status == "applied":
-            worker.heard[shard] = self.now
+            worker.heard[shard] = self.proved[boot]
             self.told.add((worker, shard))
         if not holding._changed():
             worker.maybe -= worker.mine(worker.maybe, shard)
@@ -335,6 +340,14 @@ class World(RuleBasedStateMachine):
             return
         lower = set().union(*(worker.mine(worker.held, shard) for worker, shard in fresh))
         assert len(lower) <= seen.online <= len(lower | self.ghosts | self.maybe())
+
+    @invariant()
+    def exact_is_of_now(self) -> None:
+        """A flush that hung says nothing of what happened since it was made, whenever it is executed."""
+        if self.snapshot().basis == "exact":
+            for slot in self.slots:
+                for boot in cast("list[bytes]", self.valkey.zrange(key(slot, "leases"), 0, -1)):
+                    assert self.now - self.proved[boot.decode()] <= TIMING.stale
 
     @invariant()
     def nothing_pending_is_right(self) -> None:

@@ -1,7 +1,6 @@
 """The worker's tasks: whatever Valkey lost comes back, the dead leave, and nobody alive is taken out in haste."""
 
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from datetime import timedelta
 from typing import cast
 
 import pytest
@@ -11,70 +10,15 @@ from sqlalchemy import literal, select
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from service.activity.models import Stream
 from service.live import figures, reaping, recording
 from service.live.audit import audit
 from service.live.models import Stay
-from service.live.presence import Attribution, Batch, Holding, Reply
 from service.live.reaping import Keeper
-from service.live.scripts import Slot, Timing, call, key
+from service.live.scripts import Timing, key
 from service.metrics import Board
 from tests.factories import make_stream
 from tests.live.history import make_stay
-
-TIMING = Timing(lease=5000, stale=1500)
-NOW = datetime(2026, 9, 20, 1, tzinfo=UTC)
-HOME = Attribution("1.2.3", "54.5401", "h5", "hls")
-
-
-class Scene:
-    """One stream, one worker process and a clock that only the test moves."""
-
-    def __init__(self, client: redis.Redis, stream: Stream) -> None:
-        self.valkey = client
-        self.stream = stream.id
-        self.slot = Slot(stream.id)
-        self.keeper = Keeper(TIMING)
-        self.now = 1_000_000
-        self.boots = count(1)
-        self.keeper.look_up(NOW)
-
-    def holding(self, *members: int) -> Holding:
-        holding = Holding(self.slot, boots=lambda: f"boot-{next(self.boots)}")
-        for member in members:
-            holding.join(member, HOME)
-            holding.connect()
-        return holding
-
-    def flush(self, holding: Holding, *, renew: bool = True) -> Reply:
-        reply = None
-        while batch := holding.batch(renew=renew):
-            renew = False
-            reply = self.deliver(batch)
-            holding.acknowledge(reply)
-        assert reply is not None
-        return reply
-
-    def deliver(self, batch: Batch | None) -> Reply:
-        """Execute a flush, whenever it was sent."""
-        assert batch is not None
-        arguments = batch.arguments(TIMING)[1:]
-        return Reply.parse(call(self.valkey, "flush", self.slot, *arguments, boot=batch.boot, now=self.now))
-
-    def tick(self, *holdings: Holding, seconds: int = 1, refill: bool = True) -> None:
-        """So many seconds in which the worker is awake and `holdings` renew their leases."""
-        for _ in range(seconds):
-            self.now += 1000
-            for holding in holdings:
-                self.flush(holding)
-            self.keeper.reap(self.valkey, now=self.now)
-            if refill:
-                self.keeper.refill(self.valkey, NOW, now=self.now)
-
-    def seen(self) -> figures.Snapshot:
-        return figures.read_snapshot(
-            self.valkey, [self.slot], timing=TIMING, organisations=[1, 3], places=["5401"], now=self.now
-        )
+from tests.live.scene import HOME, NOW, TIMING, Scene
 
 
 @pytest.fixture
@@ -251,6 +195,21 @@ def test_a_repeat_gives_the_first_answer_and_no_new_lease(scene: Scene) -> None:
     assert (repeat.status, repeat.online, repeat.as_of) == ("repeated", first.online, first.as_of)
     scene.now += 1001
     assert scene.deliver(batch).status == "restart"
+
+
+def test_a_flush_that_hung_says_nothing_of_what_happened_since(scene: Scene) -> None:
+    worker = scene.holding(1, 2)
+    scene.tick(worker, seconds=7)
+    worker.leave(2)
+    hung = worker.batch(made=scene.now)
+    worker.lost()
+    scene.now += TIMING.stale + 1
+    scene.deliver(hung)
+    seen = scene.seen()
+    assert (seen.online, seen.basis, seen.reason, seen.in_doubt) == (1, "degraded", "lease", 1)
+    scene.flush(worker)  # the lost batch again: a repeat proves nothing newer
+    scene.flush(worker)
+    assert scene.seen().basis == "exact"
 
 
 def test_a_gateway_that_slept_past_its_lease_pushes_everybody_again(scene: Scene) -> None:

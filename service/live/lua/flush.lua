@@ -4,11 +4,12 @@
 -- ARGV[5] lease (ms)                ARGV[6] a lease is stale after (ms)
 -- ARGV[7] connections of this boot  ARGV[8] members whose changes wait though they are late
 -- ARGV[9] 1: the last flush of this boot id, which holds nobody any more
--- ARGV[10] a, ARGV[11] b, ARGV[12] c; then a members that left, b that joined, the b attributions of these,
+-- ARGV[10] when the worker made this flush (ms of Valkey's clock, as far as it knows; 0: it does not)
+-- ARGV[11] a, ARGV[12] b, ARGV[13] c; then a members that left, b that joined, the b attributions of these,
 --   c that joined and left since the last flush
 -- Answers {status, epoch, online, connections, joined, as_of (ms), reason, in doubt}; status is
 --   applied | repeated (the stored answer) | ignored (an old sequence) | restart (take a new boot id, push everyone).
-local LEAVES, JOINS, PASSED = 13, 13 + ARGV[10], 13 + ARGV[10] + 2 * ARGV[11]
+local LEAVES, JOINS, PASSED = 14, 14 + ARGV[11], 14 + ARGV[11] + 2 * ARGV[12]
 local boot, sequence, lease_ms, stale_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local now = clock()
 local epoch = current_epoch(now)
@@ -50,7 +51,7 @@ local function join(indices)
       local boots, attribution = string.match(before, "^(%d+);(.*)$")
       stored[2 * i] = (boots + 1) .. ";" .. attribution
     else
-      local attribution = ARGV[indices[i] + ARGV[11]]
+      local attribution = ARGV[indices[i] + ARGV[12]]
       stored[2 * i] = "1;" .. attribution
       add(moved, attribution, 1)
     end
@@ -60,8 +61,10 @@ local function join(indices)
   note(JOINED, "joined", members)
 end
 
+-- As of when the flush was made: one that is executed late, after a pause, tells nothing of what happened since.
 local function renew()
-  redis.call("ZADD", LEASES, now, boot)
+  local made = tonumber(ARGV[10])
+  redis.call("ZADD", LEASES, "GT", made > 0 and math.min(now, made) or now, boot)
   redis.call("HSET", SIZES, boot, redis.call("SCARD", HELD))
   if ARGV[8] == "0" then redis.call("HDEL", BEHIND, boot) else redis.call("HSET", BEHIND, boot, ARGV[8]) end
   local change = ARGV[7] - (redis.call("HGET", BOOT, "connections") or 0)
@@ -89,10 +92,10 @@ if last and sequence < last then return answer("ignored") end
 local left = {}
 for i, index in ipairs(picked(LEAVES, JOINS - 1, HELD, 1)) do left[i] = ARGV[index] end
 release(left, moved)
-local joined = picked(JOINS, JOINS + ARGV[11] - 1, HELD, 0)
+local joined = picked(JOINS, JOINS + ARGV[12] - 1, HELD, 0)
 join(joined)
 local passed = {}
-for i = PASSED, PASSED + ARGV[12] - 1 do passed[#passed + 1] = ARGV[i] end
+for i = PASSED, PASSED + ARGV[13] - 1 do passed[#passed + 1] = ARGV[i] end
 note(JOINED, "joined", passed)
 count(moved)
 if renew() or #left + #joined + #passed > 0 then changed() end
