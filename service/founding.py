@@ -18,7 +18,6 @@ from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select,
 
 from service.activity.copying import rehearsal_of
 from service.activity.models import Activity, ActivityOrganiser, Sitting, Stream, StreamSource
-from service.auth import issue_access
 from service.config import Config
 from service.extensions import db
 from service.home import rehearsed
@@ -35,6 +34,7 @@ from service.org.models import (
     within,
 )
 from service.org.organisers import HASHER, add_organiser, verified
+from service.tokens import issue_access
 
 THEME = "学习新思想、建功新时代"
 HOMES = ("5101", "5103", "5114", "5109", "5113")  # 成都 自贡 眉山 遂宁 南充

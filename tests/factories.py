@@ -16,13 +16,13 @@ from service.activity.models import (
     Stream,
     StreamSource,
 )
-from service.auth import issue_access
 from service.config import Config
 from service.extensions import db
 from service.org.models import Division, Member, MemberSession, Organisation
 from service.org.organisations import add_organisation
 from service.org.organisers import Organiser, add_organiser, sign_in
 from service.org.roster import invite, member_facts
+from service.tokens import issue_access
 
 PASSWORD = "correct horse battery"
 HOUR = timedelta(hours=1)

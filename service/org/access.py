@@ -14,7 +14,7 @@ from flask import Flask, current_app, g, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from service.auth import DenyList, bearer
+from service.auth import bearer
 from service.clock import now as read_clock
 from service.config import Config
 from service.errors import ServiceError
@@ -22,6 +22,7 @@ from service.extensions import db
 from service.org import wechat
 from service.org.login import load_deny_list
 from service.org.organisers import Organiser, of_cookie
+from service.tokens import DenyList
 
 COOKIE = "chunshui_organiser"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -13,13 +13,13 @@ from flask import current_app
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from service.auth import Actor, DenyList, issue_access
 from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
 from service.org.models import Denial, MemberSession
 from service.org.roster import MemberFacts, bind, bound_member, member_facts
 from service.org.wechat import WechatUser
+from service.tokens import Actor, DenyList, issue_access
 
 # Clocks of machines differ a little: a denial outlives the tokens that it denies.
 SKEW = timedelta(minutes=5)
