@@ -43,9 +43,9 @@ def prefer(path: MutableSequence[str], package: str) -> None:
 
 def in_use() -> bool:
     """Whether this process runs the compiled form."""
-    from service.live import wheel
+    from service import tokens
 
-    return not str(wheel.__file__).endswith(".py")
+    return not str(tokens.__file__).endswith(".py")
 
 
 def make() -> None:
