@@ -7,6 +7,8 @@ PYTHON ?= python3
 BIN := $(HERE).venv/bin
 MEMBERS ?= 3000
 DEMO ?=
+# Most of a test's time is waiting: more processes than cores.
+TEST_PROCESSES ?= 3
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(HERE)Makefile | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,7 +23,7 @@ test-setup:
 	@$(HERE)deploy/setup.sh dev
 
 test: test-setup ## every test, browser tests included
-	@cd $(HERE) && $(BIN)/pytest
+	@cd $(HERE) && $(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 	@cd $(HERE)web && PATH="$$($(HERE)deploy/node.sh):$$PATH" npm test
 
 lint: test-setup ## style and types, of the front end too
