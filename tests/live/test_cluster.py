@@ -6,9 +6,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,16 +265,13 @@ class Installation:
             return False
 
 
-@contextmanager
-def installed(config: Config, cluster: Cluster, *, slots: tuple[Slot, ...], folder: Path) -> Iterator[Installation]:
-    with ExitStack() as stack:
-        hosts = []
-        for name in ("one", "two"):
-            (folder / name).mkdir()
-            hosts.append(stack.enter_context(running(config, folder / name)))
-        stack.enter_context(working(config, folder))
-        wall = stack.enter_context(Wall(config, slots))
-        yield Installation(config, cluster, slots, hosts, wall)
+@pytest.fixture(scope="module")
+def hosts(stage: Stage, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]:
+    """Two gateway hosts beside a worker. They outlive one lost master to meet the next."""
+    config = stage.config(redis_url=cluster.url)
+    one, two, three = (tmp_path_factory.mktemp(name) for name in ("one", "two", "worker"))
+    with running(config, one) as first, running(config, two) as second, working(config, three):
+        yield [first, second]
 
 
 class Crowd:
@@ -316,12 +312,13 @@ def test_the_count_is_right_again_after_a_master_was_lost(
     stage: Stage,
     config: Config,
     cluster: Cluster,
-    tmp_path: Path,
+    hosts: list[Running],
     lose: Callable[[Node], Callable[[], None]],
     shards: int,
 ) -> None:
     slots = slots_of(stage.stream(shards=shards), shards)
-    with installed(config, cluster, slots=slots, folder=tmp_path) as installation:
+    with Wall(config, slots) as wall:
+        installation = Installation(config, cluster, slots, hosts, wall)
         uvloop.run(lose_a_master(installation, lose))
         check_afterwards(stage, installation)
 
