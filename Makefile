@@ -9,6 +9,8 @@ MEMBERS ?= 3000
 DEMO ?=
 COMPILED := fast_paths gateway gateway_faults gateway_fuzz gateway_guards gateway_limits gateway_metrics gateway_process \
   gateway_rules installation_faults js_client peer_faults presence presence_laws protocol protocol_frames shards sockets stays
+# Most of a test's time is waiting: more processes than cores.
+PYTEST := $(BIN)/pytest --numprocesses $(or $(TEST_PROCESSES),3) --dist loadfile --no-loadscope-reorder
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(HERE)Makefile | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,11 +29,11 @@ compile: ## compile the gateway, for a fifth to a quarter more joins per core; n
 	@cd $(HERE) && $(BIN)/python -c "from service import compiled; compiled.make()"
 
 test: test-setup ## every test, browser tests included
-	@cd $(HERE) && CHUNSHUI_PURE=1 $(BIN)/pytest
+	@cd $(HERE) && CHUNSHUI_PURE=1 $(PYTEST)
 	@cd $(HERE)web && PATH="$$($(HERE)deploy/node.sh):$$PATH" npm test
 
 test-compiled: test-setup compile ## the gateway's tests again, on its compiled form
-	@cd $(HERE) && $(BIN)/pytest tests/test_compiled.py tests/test_tokens.py \
+	@cd $(HERE) && $(PYTEST) tests/test_compiled.py tests/test_tokens.py \
 	  $(addprefix tests/live/test_,$(addsuffix .py,$(COMPILED)))
 
 lint: test-setup ## style and types, of the front end too

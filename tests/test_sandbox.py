@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ import pytest
 
 from service import sandbox
 from service.sandbox import APPID, SECRET, Answer, Doors, Fault, WeChat, serve
+from tests.ports import free_port
 from tests.waiting import eventually
 
 
@@ -236,20 +236,13 @@ def test_a_delayed_answer_comes(wechat: WeChat) -> None:
         assert client.get("/sns/jscode2session", params=asked(code)).json()["errcode"] == 40163
 
 
-def test_as_a_process_of_its_own(free_port: int) -> None:
-    command = [sys.executable, "-m", "service.sandbox", "--port", str(free_port)]
+def test_as_a_process_of_its_own() -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "service.sandbox", "--port", str(port)]
     with subprocess.Popen(command) as process:
-        eventually(lambda: healthy(free_port), within=20)
+        eventually(lambda: healthy(port), within=20)
         process.terminate()
         assert process.wait(10) == 0
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-        return found
 
 
 def healthy(port: int) -> Any:
