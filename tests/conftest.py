@@ -19,6 +19,9 @@ from service.app import create_app, create_core
 from service.config import Config
 from service.extensions import db as database
 
+# What the stages and fixtures beside the tests assert is explained too when it fails.
+pytest.register_assert_rewrite("tests.live", "tests.notify", "tests.web", "tests.scraping")
+
 SECRET = "a secret that only the tests know, 32+"
 # The longest files, which `make test` begins with: several processes share the files, and one would end long after all
 # others if it got such a one last.
