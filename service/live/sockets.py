@@ -48,7 +48,7 @@ class Line:
 
     __slots__ = ("_address", "_closing", "_limit", "_peer", "_reception", "_shut", "_socket", "_waiting")
 
-    def __init__(self, reception: Reception, accepted: socket.socket, address: Any, peer: Peer) -> None:
+    def __init__(self, reception: Reception, accepted: socket.SocketType, address: Any, peer: Peer) -> None:
         self._reception = reception
         self._socket = accepted
         self._address = address
@@ -181,18 +181,21 @@ class Line:
 class Door:
     """One listening socket."""
 
-    __slots__ = ("_factory", "_reception", "_socket")
+    __slots__ = ("_factory", "_kind", "_reception", "_socket")
 
     def __init__(self, reception: Reception, listener: socket.socket, factory: Callable[[], Peer]) -> None:
         self._reception = reception
         self._socket = listener
         self._factory = factory
+        self._kind = (int(listener.family), int(listener.type), listener.proto)
 
     def ready(self, events: int) -> None:
         """Let in everybody who waits, but no more than one turn's worth."""
         for _ in range(TURN):
             try:
-                accepted, address = self._socket.accept()
+                # Not `accept`: it wraps each socket in a class written in Python, and asks two enumerations for that,
+                # which takes longer than the kernel takes to accept.
+                fd, address = self._socket._accept()  # type: ignore[attr-defined]
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -200,6 +203,7 @@ class Door:
                     raise
                 self._reception.pause(self._socket)
                 return
+            accepted = socket.SocketType(*self._kind, fd)
             accepted.setblocking(False)
             self._reception.enter(accepted, address, self._factory())
 
@@ -216,7 +220,7 @@ class Reception:
         self._loop = loop
         self._epoll = select.epoll()
         self._known: list[Line | Door | None] = []  # by descriptor
-        self._ended: list[tuple[socket.socket, Peer, Exception | None]] = []
+        self._ended: list[tuple[socket.SocketType, Peer, Exception | None]] = []
         self.behind = self.buffered = 0  # lines that have something waiting, and how many bytes
         loop.add_reader(self._epoll.fileno(), self._turn)
 
@@ -229,13 +233,13 @@ class Reception:
         self._know(listener.fileno(), door)
         return door
 
-    def enter(self, accepted: socket.socket, address: Any, peer: Peer) -> None:
+    def enter(self, accepted: socket.SocketType, address: Any, peer: Peer) -> None:
         """A socket was accepted."""
         line = Line(self, accepted, address, peer)
         self._know(accepted.fileno(), line)
         line.begin(peer)
 
-    def watch(self, one: socket.socket, events: int) -> None:
+    def watch(self, one: socket.SocketType, events: int) -> None:
         """Wait for other events than before."""
         self._epoll.modify(one, events)
 
@@ -250,7 +254,7 @@ class Reception:
             self._epoll.unregister(one)
             self._known[one.fileno()] = None
 
-    def bury(self, one: socket.socket, peer: Peer, error: Exception | None) -> None:
+    def bury(self, one: socket.SocketType, peer: Peer, error: Exception | None) -> None:
         """Close a socket and tell its peer, after this turn."""
         if not self._ended:
             self._loop.call_soon(self._close_ended)
