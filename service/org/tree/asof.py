@@ -1,0 +1,97 @@
+"""Questions about the tree as of a day, each one query over indexes, however many branches there are."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import NamedTuple
+
+from sqlalchemy import TextClause, text
+
+from service.extensions import db
+
+
+class Node(NamedTuple):
+    """An organisation as it stood on a day: under its name of that day, below the path by which it was asked for."""
+
+    id: int
+    path: str
+    home: bool
+    name: str
+    level: str
+    code: str | None
+    joint: str | None
+    division_code: str | None
+
+    @property
+    def parent(self) -> int | None:
+        """The organisation that its path leads through last."""
+        above = self.path.split(".")[:-1]
+        return int(above[-1]) if above else None
+
+
+# The root's path comes from a subquery of its own, so that the rest is one range of the primary key and comes in its
+# order. A joint body below the root twice is shown once: by its home, else by the first of its paths.
+NODES = """
+WITH root AS MATERIALIZED (
+    SELECT path, path || '/' AS beyond FROM organisation_paths
+    WHERE organisation_id = :root AND during @> CAST(:day AS date) ORDER BY home DESC, path LIMIT 1
+), renamed AS (
+    SELECT DISTINCT ON (organisation_id) organisation_id, former_name FROM organisation_changes
+    WHERE kind = 'renamed' AND effective_on > :day ORDER BY organisation_id, effective_on, id
+)
+SELECT o.id, p.path, p.home, coalesce(r.former_name, o.name) AS name, o.level, o.code, o.joint, o.division_code
+FROM organisation_paths p JOIN organisations o ON o.id = p.organisation_id
+LEFT JOIN renamed r ON r.organisation_id = o.id
+WHERE p.during @> CAST(:day AS date) AND {which} AND (p.home OR NOT EXISTS (
+    SELECT FROM organisation_paths q WHERE q.organisation_id = p.organisation_id AND q.during @> CAST(:day AS date)
+    AND {again} AND (q.home OR q.path < p.path)))
+ORDER BY p.path LIMIT :most
+"""
+# One level: who has an affiliation with the root on that day, each by its path through the root's own.
+CHILD = (
+    "p.organisation_id IN "
+    "(SELECT organisation_id FROM affiliations WHERE parent_id = :root AND during @> CAST(:day AS date)) "
+    "AND p.path = (SELECT path FROM root) || '.' || p.organisation_id::text"
+)
+RANGE = "{0}.path >= (SELECT path FROM root) AND {0}.path < (SELECT beyond FROM root)"
+SUBTREE = text(NODES.format(which=f"{RANGE.format('p')} AND p.path > :after", again=RANGE.format("q")))
+CHILDREN = text(NODES.format(which=f"{CHILD} AND p.path > :after", again="false"))
+PATHS = text(
+    """
+    SELECT path FROM organisation_paths WHERE organisation_id = :number AND during @> CAST(:day AS date)
+    ORDER BY home DESC, path
+    """
+)
+ALL_MOST = 10**9
+
+
+def subtree(root: int, day: date, *, after: str = "", most: int = ALL_MOST) -> Iterator[Node]:
+    """The organisation and all below it on `day`, parents first; nothing if it did not exist then.
+
+    A page starts behind the path `after`. Rows arrive as they are read.
+    """
+    return _nodes(SUBTREE, root, day, after, most)
+
+
+def children(root: int, day: date, *, after: str = "", most: int = ALL_MOST) -> Iterator[Node]:
+    """Who stood directly below the organisation on `day`, joint bodies among them."""
+    return _nodes(CHILDREN, root, day, after, most)
+
+
+def paths(number: int, day: date) -> list[str]:
+    """The organisation's paths on `day`, the home one first: one, and for a joint body one through each parent."""
+    return list(db.session.scalars(PATHS, {"number": number, "day": day}))
+
+
+def ancestors(number: int, day: date) -> set[int]:
+    """All organisations above it on `day`, through whichever parent."""
+    return {int(one) for path in paths(number, day) for one in path.split(".")[:-1]}
+
+
+def node(number: int, day: date) -> Node | None:
+    """The organisation as it stood on `day`."""
+    return next(subtree(number, day, most=1), None)
+
+
+def _nodes(question: TextClause, root: int, day: date, after: str, most: int) -> Iterator[Node]:
+    values = {"root": root, "day": day, "after": after, "most": most}
+    return (Node(*row) for row in db.session.execute(question, values))
