@@ -1,6 +1,6 @@
 """Random dated changes against the tree written out day by day: whoever stood below whom, on any day."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
@@ -33,9 +33,10 @@ class Tree(RuleBasedStateMachine):
         self.numbers: list[int] = []
         self.homes: dict[int, int] = {}
 
-    def pick(self, data: st.DataObject) -> int:
-        """One of the organisations."""
-        return self.numbers[data.draw(st.integers(0, len(self.numbers) - 1))]
+    def pick(self, data: st.DataObject, of: Iterable[int] = ()) -> int:
+        """One of the organisations, or of these if there are any."""
+        numbers = sorted(of) or self.numbers
+        return numbers[data.draw(st.integers(0, len(numbers) - 1))]
 
     def attempt(self, allowed: bool, rule: Callable[..., Any], *values: Any, **more: Any) -> bool:
         """Whether `rule` did it, which must be whether it is allowed."""
@@ -50,9 +51,12 @@ class Tree(RuleBasedStateMachine):
 
     @initialize()
     def plant(self) -> None:
-        for level in ORGANISATION_LEVELS[:2]:
-            new = Founding(f"组织{next(_names)}", level, self.numbers[0] if self.numbers else None)
-            self.enter(new, on=0)
+        """Two counties in each of two cities, a branch in each; a joint body in the first county."""
+        for level, above in (("province", None), ("city", 0), ("city", 0), *(("county", n) for n in (1, 1, 2, 2))):
+            self.enter(Founding(f"组织{next(_names)}", level, self.numbers[above] if above is not None else None), on=0)
+        for county in self.numbers[3:7]:
+            self.enter(Founding(f"组织{next(_names)}", "branch", county), on=0)
+        self.enter(Founding(f"组织{next(_names)}", "branch", self.numbers[3], joint="service"), on=0)
 
     def enter(self, new: Founding, on: int) -> None:
         number = changes.found(new, on=day(on), entry=ENTRY)
@@ -74,15 +78,17 @@ class Tree(RuleBasedStateMachine):
         else:
             self.attempt(False, changes.found, new, on=day(on))
 
-    @rule(data=st.data(), on=DAYS)
-    def move(self, data: st.DataObject, on: int) -> None:
-        number, to = self.pick(data), self.pick(data)
+    @rule(data=st.data(), on=DAYS, likely=st.booleans())
+    def move(self, data: st.DataObject, on: int, likely: bool) -> None:
+        number = self.pick(data)
+        to = self.pick(data, [one for one in self.numbers if likely and self.oracle.may_move(number, one, on)])
         if self.attempt(self.oracle.may_move(number, to, on), changes.move, number, to=to, on=day(on)):
             self.oracle.move(number, to, on)
 
     @rule(data=st.data(), on=DAYS)
     def merge(self, data: st.DataObject, on: int) -> None:
-        number, into = self.pick(data), self.pick(data)
+        number = self.pick(data)
+        into = self.pick(data, [one for one in self.numbers if self.oracle.may_merge(number, one, on)])
         repeated = self.oracle.merged.get(number) == (into, on)
         allowed = repeated or self.oracle.may_merge(number, into, on)
         if self.attempt(allowed, changes.merge, number, into=into, on=day(on)) and not repeated:
@@ -98,7 +104,8 @@ class Tree(RuleBasedStateMachine):
 
     @rule(data=st.data(), on=DAYS, lasts=st.integers(1, AGE))
     def join(self, data: st.DataObject, on: int, lasts: int) -> None:
-        number, parent, until = self.pick(data), self.pick(data), min(on + lasts, AGE)
+        number, until = self.pick(data, self.oracle.joint_bodies), min(on + lasts, AGE)
+        parent = self.pick(data, self.oracle.descendants(self.numbers[0], on) - self.oracle.joint_bodies)
         allowed = self.oracle.may_join(number, parent, on, until)
         end = day(until) if until < AGE else None
         if self.attempt(allowed, changes.join, number, parent=parent, on=day(on), until=end):
@@ -106,7 +113,8 @@ class Tree(RuleBasedStateMachine):
 
     @rule(data=st.data(), on=DAYS)
     def part(self, data: st.DataObject, on: int) -> None:
-        number, parent = self.pick(data), self.pick(data)
+        number = self.pick(data, self.oracle.joint_bodies)
+        parent = self.pick(data, self.oracle.joint[on].get(number, ()))
         self.attempt(True, changes.part, number, parent=parent, on=day(on))
         self.oracle.part(number, parent, on)
 
@@ -165,5 +173,5 @@ def written(path: tuple[int, ...]) -> str:
 
 
 def test_the_tree_of_any_day_is_what_the_changes_made_it(db: Session) -> None:
-    limits = settings(max_examples=25, stateful_step_count=20, deadline=None, derandomize=True, phases=[Phase.generate])
+    limits = settings(max_examples=25, stateful_step_count=30, deadline=None, derandomize=True, phases=[Phase.generate])
     run_state_machine_as_test(Tree, settings=limits)
