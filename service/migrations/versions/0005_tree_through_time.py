@@ -100,6 +100,13 @@ def upgrade_organisations() -> None:
         ["organisation_id", "effective_on"],
         unique=False,
     )
+    op.create_index(
+        "ix_organisation_changes_renamed",
+        "organisation_changes",
+        ["organisation_id", "effective_on", "id"],
+        unique=False,
+        postgresql_where=sa.text("kind = 'renamed'"),
+    )
     op.execute(
         "INSERT INTO affiliations (organisation_id, parent_id, during) SELECT id, parent_id, '(,)' FROM organisations"
     )

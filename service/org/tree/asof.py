@@ -29,18 +29,21 @@ class Node(NamedTuple):
 
 
 # The root's path comes from a subquery of its own, so that the rest is one range of the primary key and comes in its
-# order. A joint body below the root twice is shown once: by its home, else by the first of its paths.
+# order. A joint body below the root twice is shown once: by its home, else by the first of its paths. Name and level are
+# looked up row by row (LIMIT keeps them so): joined, the planner, who cannot know the range, reads the whole table.
 NODES = """
 WITH root AS MATERIALIZED (
     SELECT path, path || '/' AS beyond FROM organisation_paths
     WHERE organisation_id = :root AND during @> CAST(:day AS date) ORDER BY home DESC, path LIMIT 1
-), renamed AS (
-    SELECT DISTINCT ON (organisation_id) organisation_id, former_name FROM organisation_changes
-    WHERE kind = 'renamed' AND effective_on > :day ORDER BY organisation_id, effective_on, id
 )
-SELECT o.id, p.path, p.home, coalesce(r.former_name, o.name) AS name, o.level, o.code, o.joint, o.division_code
-FROM organisation_paths p JOIN organisations o ON o.id = p.organisation_id
-LEFT JOIN renamed r ON r.organisation_id = o.id
+SELECT p.organisation_id, p.path, p.home, coalesce(former.name, o.name), o.level, o.code, o.joint, o.division_code
+FROM organisation_paths p
+CROSS JOIN LATERAL (SELECT * FROM organisations WHERE id = p.organisation_id LIMIT 1) o
+LEFT JOIN LATERAL (
+    SELECT former_name AS name FROM organisation_changes c
+    WHERE c.organisation_id = p.organisation_id AND c.kind = 'renamed' AND c.effective_on > :day
+    ORDER BY c.effective_on, c.id LIMIT 1
+) former ON true
 WHERE p.during @> CAST(:day AS date) AND {which} AND (p.home OR NOT EXISTS (
     SELECT FROM organisation_paths q WHERE q.organisation_id = p.organisation_id AND q.during @> CAST(:day AS date)
     AND {again} AND (q.home OR q.path < p.path)))

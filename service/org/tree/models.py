@@ -52,6 +52,13 @@ class OrganisationChange(Base):
         CheckConstraint(f"kind IN {KINDS}", name="kind"),
         Index("ix_organisation_changes_due", "effective_on", postgresql_where=text("NOT settled")),
         Index(None, "organisation_id", "effective_on"),
+        Index(
+            "ix_organisation_changes_renamed",
+            "organisation_id",
+            "effective_on",
+            "id",
+            postgresql_where=text("kind = 'renamed'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
