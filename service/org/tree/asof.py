@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from datetime import date
 from typing import NamedTuple
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import TextClause, select, text
 
 from service.extensions import db
+from service.org.tree.models import Affiliation
 
 
 class Node(NamedTuple):
@@ -29,8 +30,8 @@ class Node(NamedTuple):
 
 
 # The root's path comes from a subquery of its own, so that the rest is one range of the primary key and comes in its
-# order. A joint body below the root twice is shown once: by its home, else by the first of its paths. Name and level are
-# looked up row by row (LIMIT keeps them so): joined, the planner, who cannot know the range, reads the whole table.
+# order. A joint body below the root twice is shown once: by its home, else by the first of its paths. Name and level
+# are looked up row by row (LIMIT keeps them so): joined, the planner, who cannot know the range, reads whole tables.
 NODES = """
 WITH root AS MATERIALIZED (
     SELECT path, path || '/' AS beyond FROM organisation_paths
@@ -78,6 +79,12 @@ def subtree(root: int, day: date, *, after: str = "", most: int = ALL_MOST) -> I
 def children(root: int, day: date, *, after: str = "", most: int = ALL_MOST) -> Iterator[Node]:
     """Who stood directly below the organisation on `day`, joint bodies among them."""
     return _nodes(CHILDREN, root, day, after, most)
+
+
+def roots(day: date) -> list[int]:
+    """Who stood at the top on `day`."""
+    top = select(Affiliation.organisation_id).where(Affiliation.parent_id.is_(None), Affiliation.during.contains(day))
+    return list(db.session.scalars(top.order_by(Affiliation.organisation_id)))
 
 
 def paths(number: int, day: date) -> list[str]:

@@ -14,19 +14,13 @@ from sqlalchemy import exists, select
 
 from service.errors import ServiceError
 from service.extensions import db
+from service.org.entries import Entry, refuse_future
 from service.org.models import ORGANISATION_LEVELS, Member, Organisation
 from service.org.organisations import add_organisation
 from service.org.tree.affiliations import LAST, Span, Tie, after, before, home_on, life, moved, tidy
 from service.org.tree.models import DatedPath, OrganisationChange
 from service.org.tree.paths import below, lock, redraw, rewrite, ties_of
 from service.org.tree.settling import settle
-
-
-class Entry(NamedTuple):
-    """Who enters a change and on which day; no organiser stands for the command line."""
-
-    today: date
-    by: int | None = None
 
 
 class Founding(NamedTuple):
@@ -43,8 +37,7 @@ class Founding(NamedTuple):
 def found(new: Founding, *, on: date, entry: Entry) -> int:
     """A new organisation from `on`, which is not after today; its number."""
     lock()
-    if on > entry.today:
-        raise ServiceError("validation", errors={"on": ["Must not be in the future."]})
+    refuse_future(on, entry.today)
     if new.code is not None and db.session.scalar(select(exists().where(Organisation.code == new.code))):
         raise ServiceError("conflict")
     parent = None
@@ -114,6 +107,12 @@ def merge(number: int, *, into: int, on: date, entry: Entry) -> None:
 def join(number: int, *, parent: int, on: date, until: date | None, entry: Entry) -> None:
     """One more parent of a joint body from `on`, until a day that it is no more or for as long as the body is."""
     lock()
+    join_within(number, parent=parent, on=on, until=until, entry=entry)
+    db.session.commit()
+
+
+def join_within(number: int, *, parent: int, on: date, until: date | None, entry: Entry) -> bool:
+    """`join` within the caller's transaction and lock; whether it changed anything."""
     if fresh(number).joint is None:
         raise ServiceError("conflict")
     ties = ties_of(number)
@@ -123,11 +122,12 @@ def join(number: int, *, parent: int, on: date, until: date | None, entry: Entry
         raise ServiceError("validation", errors={"until": ["Must be after the first day."]})
     check_parent(parent, level=None, during=span)
     joined = tidy([*ties, Tie(parent, False, *span)])
-    if joined != ties:
-        rewrite(number, joined)
-        redraw([number])
-        record(number, "joined", on=on, other=parent, entry=entry)
-    db.session.commit()
+    if joined == ties:
+        return False
+    rewrite(number, joined)
+    redraw([number])
+    record(number, "joined", on=on, other=parent, entry=entry)
+    return True
 
 
 def part(number: int, *, parent: int, on: date, entry: Entry) -> None:
@@ -146,8 +146,7 @@ def part(number: int, *, parent: int, on: date, entry: Entry) -> None:
 def rename(number: int, *, name: str, on: date, entry: Entry) -> None:
     """Another name from `on`, which is not after today."""
     lock()
-    if on > entry.today:
-        raise ServiceError("validation", errors={"on": ["Must not be in the future."]})
+    refuse_future(on, entry.today)
     open_home(ties_of(number), on)
     rename_within(number, name=name, on=on, entry=entry)
     db.session.commit()

@@ -50,9 +50,7 @@ class Oracle:
         if number not in self.home[n]:
             return set()
         parents = {self.home[n][number], *self.joint[n].get(number, ())}
-        return {
-            (*above, number) for parent in parents for above in ([()] if parent is None else self.paths(parent, n))
-        }
+        return {(*above, number) for parent in parents for above in ([()] if parent is None else self.paths(parent, n))}
 
     def home_path(self, number: int, n: int) -> tuple[int, ...]:
         """The path through homes alone."""
@@ -87,9 +85,7 @@ class Oracle:
         days = self.run(number, on) if number in self.home[on] else range(0)
         same = bool(days) and self.home[on][number] == to
         circle = any(number in self.home_path(to, n) for n in range(on, AGE) if to in self.home[n])
-        return same or (
-            bool(days) and all(to in self.home[n] for n in days) and self.fits(number, to) and not circle
-        )
+        return same or (bool(days) and all(to in self.home[n] for n in days) and self.fits(number, to) and not circle)
 
     def move(self, number: int, to: int, on: int) -> None:
         """Below another parent."""
@@ -126,7 +122,7 @@ class Oracle:
                     self.home[n][child] = into
                 if number in joint:
                     joint.add(into)
-                joint -= {number, self.home[n][child]}  # type: ignore[arg-type]
+                joint -= {number, self.home[n][child]}
         self.merged[number] = into, on
         self.close(number, on)
 
