@@ -53,7 +53,7 @@ def stored(db: Session) -> dict[str, list[object]]:
 
 
 def numbers(db: Session) -> dict[str | None, int]:
-    return {code: number for code, number in db.execute(select(Organisation.code, Organisation.id))}
+    return {row.code: row.id for row in db.execute(select(Organisation.code, Organisation.id))}
 
 
 def names_above(db: Session, code: str, day: date = TODAY) -> list[list[str]]:
