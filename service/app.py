@@ -128,9 +128,11 @@ def register_rooms(app: APIFlask) -> None:
     from service.notify import views as notify
     from service.org import access
     from service.org import views as org
+    from service.org.geography import views as geography
+    from service.org.tree import views as tree
 
     access.init_app(app)
-    for room in (org, activity, live, checkin, notify):
+    for room in (org, geography, tree, activity, live, checkin, notify):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

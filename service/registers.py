@@ -60,6 +60,19 @@ def find(name: str, parent: str | None, level: str | None, as_of: datetime | Non
     sys.exit(0 if len(found) == 1 else 1)
 
 
+@division.command(help=words("增加别名。", "Add another spelling of its name."))
+@click.argument("code")
+@click.argument("spelling")
+@RUNNING
+def alias(code: str, spelling: str, running: Path | None) -> None:
+    """As the rule says."""
+    from service.org.geography import changes
+
+    with within(running):
+        changes.add_alias(code, spelling)
+    done()
+
+
 @division.command(help=words("区划撤销。", "Abolish a division."))
 @click.argument("code")
 @click.option("--successor", help=words("承接区划代码。", "Code of the one that takes its place."))

@@ -7,6 +7,7 @@ changes may be entered in any order, and entering one again changes nothing. Imp
 from datetime import date, timedelta
 
 from sqlalchemy import or_, select, text
+from sqlalchemy.dialects.postgresql import insert
 
 from service.errors import ServiceError
 from service.extensions import db
@@ -14,7 +15,7 @@ from service.org.entries import Entry, refuse_future
 from service.org.geography.models import DivisionChange
 from service.org.geography.paths import follow
 from service.org.geography.sets import hand_over
-from service.org.models import LEVELS, Division
+from service.org.models import LEVELS, Division, DivisionAlias
 
 DAY = timedelta(days=1)
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext('divisions'))")
@@ -73,6 +74,13 @@ def move(code: str, *, parent: str, on: date, entry: Entry) -> None:
     db.session.commit()
 
 
+def add_alias(code: str, alias: str) -> None:
+    """Another spelling by which the division is found too."""
+    known(code)
+    db.session.execute(insert(DivisionAlias).values(code=code, alias=alias).on_conflict_do_nothing())
+    db.session.commit()
+
+
 def begin(code: str, on: date, entry: Entry) -> Division:
     """The division, once no other transaction changes any; ServiceError division_unknown or a day to come."""
     refuse_future(on, entry.today)
@@ -108,3 +116,9 @@ def record(code: str, kind: str, on: date, entry: Entry, **former: str | None) -
     if db.session.scalar(same.where(DivisionChange.effective_on == on)) is None:
         db.session.add(DivisionChange(code=code, kind=kind, effective_on=on, entered_by=entry.by, **former))
         db.session.flush()
+
+
+def of(code: str) -> list[DivisionChange]:
+    """Every change of a division, the earliest first."""
+    question = select(DivisionChange).where(DivisionChange.code == code)
+    return list(db.session.scalars(question.order_by(DivisionChange.effective_on, DivisionChange.id)))

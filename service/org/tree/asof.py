@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, select, text
 
 from service.extensions import db
+from service.org.models import Organisation, covers
 from service.org.tree.models import Affiliation
 
 
@@ -95,6 +96,19 @@ def paths(number: int, day: date) -> list[str]:
 def ancestors(number: int, day: date) -> set[int]:
     """All organisations above it on `day`, through whichever parent."""
     return {int(one) for path in paths(number, day) for one in path.split(".")[:-1]}
+
+
+def lineages(number: int, day: date, *, within: str) -> list[list[dict[str, Any]]]:
+    """Its paths on `day` as numbers and today's names, but for those of a joint body that lead elsewhere.
+
+    Only the part of the tree at the path `within` is somebody's to see, and the way to it.
+    """
+    ways = [path.split(".") for path in paths(number, day)]
+    mine = [way for way in ways if len(ways) == 1 or covers(within, ".".join(way))]
+    numbers = {int(one) for way in mine for one in way}
+    rows = db.session.execute(select(Organisation.id, Organisation.name).where(Organisation.id.in_(numbers)))
+    names = {row.id: row.name for row in rows}
+    return [[{"id": int(one), "name": names[int(one)]} for one in way] for way in mine]
 
 
 def node(number: int, day: date) -> Node | None:

@@ -15,9 +15,10 @@ from sqlalchemy import exists, select
 from service.errors import ServiceError
 from service.extensions import db
 from service.org.entries import Entry, refuse_future
-from service.org.models import ORGANISATION_LEVELS, Member, Organisation
+from service.org.models import ORGANISATION_LEVELS, Division, Member, Organisation
 from service.org.organisations import add_organisation
 from service.org.tree.affiliations import LAST, Span, Tie, after, before, home_on, life, moved, tidy
+from service.org.tree.files import NUMBERED
 from service.org.tree.models import DatedPath, OrganisationChange
 from service.org.tree.paths import below, lock, redraw, rewrite, ties_of
 from service.org.tree.settling import settle
@@ -38,8 +39,7 @@ def found(new: Founding, *, on: date, entry: Entry) -> int:
     """A new organisation from `on`, which is not after today; its number."""
     lock()
     refuse_future(on, entry.today)
-    if new.code is not None and db.session.scalar(select(exists().where(Organisation.code == new.code))):
-        raise ServiceError("conflict")
+    check_new(new)
     parent = None
     if new.parent is not None:
         parent = fresh(new.parent)
@@ -207,6 +207,16 @@ def until_of(ties: Sequence[Tie]) -> date:
     return days[1] if days else LAST
 
 
+def check_new(new: Founding) -> None:
+    """ServiceError if its code is another's or could be taken for a number of ours, or its division is none."""
+    if new.code is not None and new.code.startswith(NUMBERED):
+        raise ServiceError("validation", errors={"code": ["Must not begin with #."]})
+    if new.code is not None and db.session.scalar(select(exists().where(Organisation.code == new.code))):
+        raise ServiceError("conflict")
+    if new.division_code is not None and db.session.get(Division, new.division_code) is None:
+        raise ServiceError("division_unknown")
+
+
 def check_open(organisation: Organisation) -> None:
     """ServiceError organisation_closed if its end has been entered."""
     if organisation.closed_on is not None:
@@ -265,3 +275,9 @@ def record(
     )
     db.session.add(change)
     db.session.flush()
+
+
+def of(number: int) -> list[OrganisationChange]:
+    """Every change of an organisation, the earliest first."""
+    question = select(OrganisationChange).where(OrganisationChange.organisation_id == number)
+    return list(db.session.scalars(question.order_by(OrganisationChange.effective_on, OrganisationChange.id)))

@@ -20,10 +20,12 @@ LEVELS = dict(zip(("省", "市", "县", "乡镇", "支部"), ORGANISATION_LEVELS
     level: level for level in ORGANISATION_LEVELS
 }
 JOINTS = dict(zip(("功能型", "议事型", "服务型"), JOINT_KINDS, strict=True)) | {kind: kind for kind in JOINT_KINDS}
+# Begins what names an organisation without a code.
+NUMBERED = "#"
 # Between the codes in one cell.
 BETWEEN = ";"
 
 
 def key_of(code: str | None, number: int) -> str:
     """How a file names an organisation: by its register's code, or by our number while it has none."""
-    return code or f"#{number}"
+    return code or f"{NUMBERED}{number}"

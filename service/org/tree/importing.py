@@ -19,8 +19,8 @@ from service.extensions import db
 from service.org.entries import Entry, refuse_future
 from service.org.models import ORGANISATION_LEVELS, Division, Organisation
 from service.org.tree.changes import join_within, rename_within, reparent
-from service.org.tree.files import BETWEEN, HEADINGS, JOINTS, LEVELS, REQUIRED, key_of
-from service.org.tree.paths import adopt_all, lock
+from service.org.tree.files import BETWEEN, HEADINGS, JOINTS, LEVELS, NUMBERED, REQUIRED, key_of
+from service.org.tree.paths import adopt_all, lock, ties_of
 from service.org.tree.settling import settle
 
 PATIENCE = text("SET LOCAL statement_timeout = '15min'")
@@ -186,7 +186,7 @@ def addable(one: Wanted, wanted: Mapping[str, Wanted], stored: Mapping[str, Stor
     above = stored.get(one.parent) or wanted.get(one.parent)
     if one.fate.fate == "refused":
         return False
-    if one.fate.code.startswith("#"):
+    if one.fate.code.startswith(NUMBERED):
         one.fate.refuse("not_found")
     elif (above is None and (one.parent or one.level != ORGANISATION_LEVELS[0])) or refused(one.parent, wanted, stored):
         one.fate.refuse("parent_unknown")
@@ -247,12 +247,15 @@ def bring_up(one: Wanted, stored: Mapping[str, Stored], *, on: date, entry: Entr
 
 
 def share(one: Wanted, stored: Mapping[str, Stored], *, on: date, entry: Entry) -> None:
-    """Give a joint body the other parents of its row; those that it has besides stay."""
+    """Give a joint body the other parents of its row; those that it has stay as they are, until when too."""
+    number = stored[one.fate.code].id
+    held = {tie.parent for tie in ties_of(number) if tie.since <= on < tie.until}
     for key in one.others:
         try:
             if key not in stored:
                 raise ServiceError("parent_unknown")
-            joined = join_within(stored[one.fate.code].id, parent=stored[key].id, on=on, until=None, entry=entry)
+            parent = stored[key].id
+            joined = parent not in held and join_within(number, parent=parent, on=on, until=None, entry=entry)
         except ServiceError as error:
             one.fate.what.append(error.code)
             continue

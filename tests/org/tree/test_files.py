@@ -194,3 +194,17 @@ def test_an_export_is_as_of_a_day_and_below_one(db: Session, tmp_path: Path) -> 
             export_organisations(target, "csv", below=numbers(db)["X1"], day=day)
         lines = file.read_text(encoding="utf-8-sig").splitlines()[1:]
         assert sorted(line.split(",")[0] for line in lines) == sorted(codes)
+
+
+def test_a_parent_for_a_time_stays_one_for_that_time(db: Session, tmp_path: Path) -> None:
+    load(tmp_path, TREE)
+    joint, other, until = numbers(db)["J"], numbers(db)["T1"], date(2026, 6, 1)
+    changes.join(joint, parent=other, on=TODAY, until=until, entry=ENTRY)
+    assert load(tmp_path, ["J,边界联合支部,支部,X1,,功能型,X2;T1"]) == {"J": ["unchanged"]}
+    assert len(names_above(db, "J", until)) == 2
+
+
+def test_a_parent_that_is_unknown_is_told(db: Session, tmp_path: Path) -> None:
+    fates = load(tmp_path, [*TREE[:-1], "J,边界联合支部,支部,X1,,功能型,没有;X2"])
+    assert fates["J"] == ["added", "parent_unknown"]
+    assert len(names_above(db, "J")) == 2
