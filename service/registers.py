@@ -19,12 +19,7 @@ if TYPE_CHECKING:
     from service.org.tree.importing import Fate
 
 SHOWN = 20
-FATES = {
-    "added": words("新增", "added"),
-    "changed": words("变更", "changed"),
-    "unchanged": words("不变", "unchanged"),
-    "refused": words("拒绝", "refused"),
-}
+FATES = {"added": "新增", "changed": "变更", "unchanged": "不变", "refused": "拒绝"}
 FATE_TITLES = ("行", "组织代码", "组织名称", "结果", "说明")
 DATE = click.DateTime(["%Y-%m-%d"])
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -238,7 +233,7 @@ def import_organisations(
     if fates:
         keep(found, fates)
     counted = Counter(one.fate for one in found)
-    click.echo(", ".join(f"{FATES[fate]} {counted[fate]}" for fate in FATES))
+    click.echo(", ".join(f"{words(FATES[fate], fate)} {counted[fate]}" for fate in FATES))
     for one in [one for one in found if one.fate == "refused"][:SHOWN]:
         click.echo(f"{one.row}\t{one.code}\t{one.name}\t{explained(one)}")
     if dry_run:
@@ -250,7 +245,7 @@ def keep(found: "list[Fate]", file: Path) -> None:
     """Write every row's fate to an XLSX or CSV file."""
     from service import sheets
 
-    rows = ((one.row, one.code, one.name, FATES[one.fate], explained(one)) for one in found)
+    rows = ((one.row, one.code, one.name, words(FATES[one.fate], one.fate), explained(one)) for one in found)
     with file.open("wb") as target:
         sheets.write(target, kind_of(file), headings=FATE_TITLES, rows=rows)
 

@@ -39,27 +39,32 @@ WITH root AS MATERIALIZED (
     WHERE organisation_id = :root AND during @> CAST(:day AS date) ORDER BY home DESC, path LIMIT 1
 )
 SELECT p.organisation_id, p.path, p.home, coalesce(former.name, o.name), o.level, o.code, o.joint, o.division_code
-FROM organisation_paths p
+FROM {source} p
 CROSS JOIN LATERAL (SELECT * FROM organisations WHERE id = p.organisation_id LIMIT 1) o
 LEFT JOIN LATERAL (
     SELECT former_name AS name FROM organisation_changes c
     WHERE c.organisation_id = p.organisation_id AND c.kind = 'renamed' AND c.effective_on > :day
     ORDER BY c.effective_on, c.id LIMIT 1
 ) former ON true
-WHERE p.during @> CAST(:day AS date) AND {which} AND (p.home OR NOT EXISTS (
-    SELECT FROM organisation_paths q WHERE q.organisation_id = p.organisation_id AND q.during @> CAST(:day AS date)
-    AND {again} AND (q.home OR q.path < p.path)))
-ORDER BY p.path LIMIT :most
+WHERE {which} ORDER BY p.path LIMIT :most
 """
-# One level: who has an affiliation with the root on that day, each by its path through the root's own.
-CHILD = (
-    "p.organisation_id IN "
-    "(SELECT organisation_id FROM affiliations WHERE parent_id = :root AND during @> CAST(:day AS date)) "
-    "AND p.path = (SELECT path FROM root) || '.' || p.organisation_id::text"
+# A subquery and not a join gives the bounds: with these the planner takes an index, whatever it knows of the paths.
+RANGE = (
+    "{0}.during @> CAST(:day AS date) AND {0}.path >= (SELECT path FROM root) AND {0}.path < (SELECT beyond FROM root)"
 )
-RANGE = "{0}.path >= (SELECT path FROM root) AND {0}.path < (SELECT beyond FROM root)"
-SUBTREE = text(NODES.format(which=f"{RANGE.format('p')} AND p.path > :after", again=RANGE.format("q")))
-CHILDREN = text(NODES.format(which=f"{CHILD} AND p.path > :after", again="false"))
+ONCE = f"""
+(p.home OR NOT EXISTS (
+    SELECT FROM organisation_paths q WHERE q.organisation_id = p.organisation_id AND {RANGE.format("q")}
+    AND (q.home OR q.path < p.path)))
+"""
+SUBTREE = text(NODES.format(source="organisation_paths", which=f"{RANGE.format('p')} AND p.path > :after AND {ONCE}"))
+# Who has an affiliation with the root on that day, each by its path through the root's own.
+BELOW = """
+affiliations a CROSS JOIN LATERAL (
+    SELECT * FROM organisation_paths WHERE path = (SELECT path FROM root) || '.' || a.organisation_id::text
+    AND during @> CAST(:day AS date) LIMIT 1)
+"""
+CHILDREN = text(NODES.format(source=BELOW, which="a.parent_id = :root AND a.during @> CAST(:day AS date)"))
 PATHS = text(
     """
     SELECT path FROM organisation_paths WHERE organisation_id = :number AND during @> CAST(:day AS date)
@@ -74,12 +79,12 @@ def subtree(root: int, day: date, *, after: str = "", most: int = ALL_MOST) -> I
 
     A page starts behind the path `after`. Rows arrive as they are read.
     """
-    return _nodes(SUBTREE, root, day, after, most)
+    return _nodes(SUBTREE, root=root, day=day, after=after, most=most)
 
 
-def children(root: int, day: date, *, after: str = "", most: int = ALL_MOST) -> Iterator[Node]:
+def children(root: int, day: date) -> Iterator[Node]:
     """Who stood directly below the organisation on `day`, joint bodies among them."""
-    return _nodes(CHILDREN, root, day, after, most)
+    return _nodes(CHILDREN, root=root, day=day, most=ALL_MOST)
 
 
 def roots(day: date) -> list[int]:
@@ -116,6 +121,5 @@ def node(number: int, day: date) -> Node | None:
     return next(subtree(number, day, most=1), None)
 
 
-def _nodes(question: TextClause, root: int, day: date, after: str, most: int) -> Iterator[Node]:
-    values = {"root": root, "day": day, "after": after, "most": most}
+def _nodes(question: TextClause, **values: object) -> Iterator[Node]:
     return (Node(*row) for row in db.session.execute(question, values))
