@@ -11,7 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service import errors, metrics, probes, valkey
 from service.auth import public
-from service.clock import now
+from service.clock import day_of, now
 from service.config import Config
 from service.deadline import Deadline, database_answers
 from service.errors import ServiceError
@@ -100,6 +100,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.live import reaping
     from service.notify.backlog import Backlog
     from service.notify.courier import Courier, keep_house
+    from service.org.tree.settling import settle_due
     from service.working import Task, look_at_services
 
     reaping.register_ledger(app, checked_in)
@@ -111,6 +112,8 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("deliveries", 0.5, Courier(), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
         Task("backlog", 15.0, lambda _: backlog.read(now())),
+        # A change of the tree that was entered ahead holds from the first minute of its day.
+        Task("tree", 30.0, lambda _: settle_due(day_of(now()))),
         Task("services", 5.0, lambda _: look_at_services(board)),
     ]
 
@@ -125,9 +128,11 @@ def register_rooms(app: APIFlask) -> None:
     from service.notify import views as notify
     from service.org import access
     from service.org import views as org
+    from service.org.geography import views as geography
+    from service.org.tree import views as tree
 
     access.init_app(app)
-    for room in (org, activity, live, checkin, notify):
+    for room in (org, geography, tree, activity, live, checkin, notify):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

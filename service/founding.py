@@ -35,6 +35,7 @@ from service.org.models import (
 )
 from service.org.organisers import HASHER, add_organiser, verified
 from service.tokens import issue_access
+from service.org.tree.paths import adopt_all
 
 THEME = "学习新思想、建功新时代"
 HOMES = ("5101", "5103", "5114", "5109", "5113")  # 成都 自贡 眉山 遂宁 南充
@@ -111,6 +112,7 @@ def plant_tree() -> str:
     ):
         rows = db.session.execute(_homes(depth)).all()
         found |= _grow([(*found[row.parent_code], row.name + suffix, level, row.code) for row in rows])
+    adopt_all()
     return found["51"][1]
 
 

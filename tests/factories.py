@@ -51,9 +51,11 @@ def make_place() -> Division:
     return make_division("540102", name="城关区", level="county", parent=prefecture)
 
 
-def make_organisation(*, name: str = "", level: str = "branch", parent: Organisation | None = None) -> Organisation:
+def make_organisation(
+    *, name: str = "", level: str = "branch", parent: Organisation | None = None, joint: str | None = None
+) -> Organisation:
     """An organisation, a root without `parent`."""
-    organisation = add_organisation(name or f"第{next(_numbers)}党支部", level=level, parent=parent)
+    organisation = add_organisation(name or f"第{next(_numbers)}党支部", level=level, parent=parent, joint=joint)
     db.session.commit()
     return organisation
 

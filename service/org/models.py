@@ -27,6 +27,8 @@ from service.extensions import Base
 PATH = Text(collation="C")
 
 LEVELS = ("province", "prefecture", "county", "township")
+# 联建功能型、议事型、服务型党组织
+JOINT_KINDS = ("functional", "deliberative", "service")
 ORGANISATION_LEVELS = ("province", "city", "county", "township", "branch")
 
 
@@ -78,10 +80,16 @@ class CountyBorder(Base):
 
 
 class Organisation(Base):
-    """A node of the organisation tree; `path` is the dot-separated ids from the root to itself."""
+    """A node of the organisation tree; `path` is the dot-separated ids from the root to itself, today.
+
+    A closed one keeps the last it had. What was before and what is to come is in `service.org.tree.models`.
+    """
 
     __tablename__ = "organisations"
-    __table_args__ = (CheckConstraint(f"level IN {ORGANISATION_LEVELS}", name="level"),)
+    __table_args__ = (
+        CheckConstraint(f"level IN {ORGANISATION_LEVELS}", name="level"),
+        CheckConstraint(f"joint IN {JOINT_KINDS}", name="joint"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("organisations.id"), index=True)
@@ -89,6 +97,13 @@ class Organisation(Base):
     name: Mapped[str] = mapped_column(Text)
     level: Mapped[str] = mapped_column(Text)
     division_code: Mapped[str | None] = mapped_column(ForeignKey("divisions.code"))
+    # The register's own code, by which an import knows it again.
+    code: Mapped[str | None] = mapped_column(Text, unique=True)
+    # What a joint body is for, which several parents hold for a time; it has no organisations below it.
+    joint: Mapped[str | None] = mapped_column(Text)
+    # The first day on which it is no more, and the one that it was merged into.
+    closed_on: Mapped[date | None]
+    successor_id: Mapped[int | None] = mapped_column(ForeignKey("organisations.id"), index=True)
 
 
 class Member(Base):
