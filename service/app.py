@@ -125,9 +125,10 @@ def register_rooms(app: APIFlask) -> None:
     from service.notify import views as notify
     from service.org import access
     from service.org import views as org
+    from service.org.people import views as people
 
     access.init_app(app)
-    for room in (org, activity, live, checkin, notify):
+    for room in (org, people, activity, live, checkin, notify):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)
