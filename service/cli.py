@@ -12,7 +12,7 @@ from rich.console import Console
 from service import __version__
 from service.errors import ServiceError
 from service.language import words
-from service.org.people.commands import keys
+from service.org.people.commands import certificate, keys
 from service.supervisor import HERE, installed
 from service.terminal import FOLDER, OWN_DATA, RUNNING, outages, refusals, settings, told
 
@@ -237,6 +237,7 @@ def become_gunicorn(process: str) -> None:
 
 
 main.add_command(keys)
+main.add_command(certificate)
 
 
 if __name__ == "__main__":

@@ -53,3 +53,33 @@ def rotate(batch: int, running: Path | None) -> None:
             click.echo(f"{name}: {kind}, member {member}", err=True)
     if done.broken or done.doubled:
         raise SystemExit(1)
+
+
+@click.group(help=words("流动党员活动证。", "Certificates of activity."))
+def certificate() -> None:
+    """What another branch needs to check one; no installation, no database."""
+
+
+@certificate.command(help=words("离线核验活动证。", "Verify a certificate offline."))
+@click.argument("token")
+@click.option(
+    "--keys",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help=words("公钥文件（/api/v1/certificates/keys 的内容）。", "What /api/v1/certificates/keys said, as a file."),
+)
+def verify(token: str, file: Path) -> None:
+    """Exit code 1 unless one of the keys signed it and it is good now."""
+    import json
+
+    from service.clock import now
+    from service.org.people import certificates
+
+    try:
+        claims = certificates.verify(token, json.loads(file.read_text())["keys"], now())
+    except ServiceError as error:
+        raise click.ClickException(told(error)) from None
+    except (ValueError, KeyError, TypeError):
+        raise click.ClickException(words("公钥文件有误", "not a file of keys")) from None
+    click.echo(json.dumps(claims, ensure_ascii=False, indent=2))
