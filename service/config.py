@@ -134,6 +134,10 @@ class Config:
     wechat_api_url: str = setting(PRODUCTION_WECHAT, "Base address of WeChat's server API.")
     wechat_appid: str = setting("", "The mini-program's appid.")
     wechat_secret: str = secret("", "The mini-program's secret.")
+    wechat_account_appid: str = setting("", "The Official Account's appid; empty: no log-in from its pages.")
+    wechat_account_secret: str = secret("", "The Official Account's secret.")
+    wechat_mobile_appid: str = setting("", "The Android and iOS apps' appid of the Open Platform; empty: no log-in.")
+    wechat_mobile_secret: str = secret("", "The apps' secret.")
     wechat_timeout_seconds: float = setting(3.0, "Patience with WeChat.")
 
     webhook_private_addresses: bool = setting(False, "Whether webhooks may go to private addresses (tests, demo).")

@@ -41,6 +41,11 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "not_ready": (503, "尚未就绪", "Not ready"),
     "number_taken": (409, "该号码已属于另一名党员", "Another member has this number"),
     "origin_refused": (403, "不接受来自此页面的连接", "Connections from this page are not accepted"),
+    "phone_unknown": (
+        403,
+        "此手机号不在名册中，或已绑定其他微信",
+        "This phone is not on the roster, or bound to another WeChat user",
+    ),
     "reference_missing": (422, "缺少客户端请求编号", "Client reference missing"),
     "refresh_invalid": (401, "登录已失效，请重新登录", "Refresh token invalid, log in again"),
     "refresh_reused": (

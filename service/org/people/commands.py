@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from service.errors import ServiceError
 from service.language import words
-from service.terminal import RUNNING, outages, refusals, settings
+from service.terminal import RUNNING, outages, refusals, settings, told
 
 
 @click.group(help=words("手机号与身份证号的密钥。", "Keys of phone and identity numbers."))

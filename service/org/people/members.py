@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
-
 from service.extensions import db
-from service.org.login import revoke
-from service.org.models import Member, MemberSession
+from service.org.models import Member
 from service.org.people.identity import identify, tails
 from service.org.people.models import KINDS
+from service.org.sessions import log_out_everywhere
 
 
 def edit(member: Member, changes: Mapping[str, Any], now: datetime) -> Member:
@@ -22,13 +20,6 @@ def edit(member: Member, changes: Mapping[str, Any], now: datetime) -> Member:
         log_out_everywhere(member.id, now)
     db.session.commit()
     return member
-
-
-def log_out_everywhere(member: int, now: datetime) -> None:
-    """Close every session of a member, in the caller's transaction."""
-    question = select(MemberSession.id).where(MemberSession.member_id == member, MemberSession.revoked_at.is_(None))
-    for session in db.session.scalars(question.where(MemberSession.expires_at > now)).all():
-        revoke(session, now)
 
 
 def shown(member: Member) -> dict[str, Any]:

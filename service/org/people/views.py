@@ -12,7 +12,7 @@ from service.errors import ServiceError
 from service.extensions import db
 from service.org import roster
 from service.org.models import Member
-from service.org.people import attachments, certificates, members, offices
+from service.org.people import attachments, binding, certificates, members, offices
 from service.org.people.attachments import Wish
 from service.org.people.models import Attachment, Office
 from service.org.people.schemas import (
@@ -167,6 +167,29 @@ def certify() -> dict[str, Any]:
         facts, member.name, secret=config.signing_secrets[0], seconds=config.certificate_seconds, now=read_clock()
     )
     return {"token": made.token, "expires_at": made.expires_at, "qr": made.qr}
+
+
+@bp.delete("/me/binding")
+@member_required
+@bp.output({}, status_code=204)
+def unbind() -> str:
+    """Unbind from WeChat
+
+    Logs out everywhere; a new invitation or the phone number binds again.
+    """
+    binding.unbind(asking(), read_clock())
+    current_app.extensions["deny_list"].expire()
+    return ""
+
+
+@bp.delete(f"{MEMBER}/binding")
+@organiser_required
+@bp.output({}, status_code=204)
+def unbind_member(member_id: int) -> str:
+    """Unbind a member from WeChat, after a lost phone or a change of account"""
+    binding.unbind(member_of(g.organiser, member_id), read_clock())
+    current_app.extensions["deny_list"].expire()
+    return ""
 
 
 @bp.get("/certificates/keys")
