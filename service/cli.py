@@ -13,6 +13,7 @@ from service import __version__
 from service.errors import ServiceError
 from service.language import words
 from service.org.people.commands import certificate, keys
+from service.org.people.roster_commands import roster
 from service.supervisor import HERE, installed
 from service.terminal import FOLDER, OWN_DATA, RUNNING, outages, refusals, settings, told
 
@@ -237,6 +238,7 @@ def become_gunicorn(process: str) -> None:
 
 
 main.add_command(keys)
+main.add_command(roster)
 main.add_command(certificate)
 
 

@@ -242,8 +242,11 @@ class Config:
 
 def _told(name: str, environ: Mapping[str, str], *, by_file: bool) -> str:
     """What the environment says of a setting; of a secret it may say the file that holds it, in NAME_FILE."""
+    text = environ.get(name, "").strip()
     file = environ.get(f"{name}_FILE", "").strip() if by_file else ""
-    return environ.get(name, "").strip() or (Path(file).read_text().strip() if file else "")
+    if text and file:
+        raise OSError(0, f"{name} is set too")
+    return Path(file).read_text().strip() if file else text
 
 
 def _spells_keys(text: str) -> bool:

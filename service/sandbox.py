@@ -139,9 +139,10 @@ class WeChat:
 
     def phone_number(self, query: dict[str, str], told: dict[str, Any]) -> Answer:
         """`getuserphonenumber`: the number behind a code of the phone button, or WeChat's refusal."""
-        ends = self._tokens.get(query.get("access_token", ""))
-        if ends is None or self._happens("token_dead", ""):
+        if self._happens("token_dead", ""):
             self._tokens.clear()
+        ends = self._tokens.get(query.get("access_token", ""))
+        if ends is None:
             return _refused(40001)
         if ends <= self._clock():
             return _refused(42001)

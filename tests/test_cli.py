@@ -10,7 +10,7 @@ import pytest
 from service.supervisor import HERE, InstallationError, exclusive, note_settings, running_settings
 
 COMMANDS = ["demo", "up", "web", "gateway", "worker", "rehearse", "organiser add", "db upgrade", "import divisions"]
-COMMANDS += ["keys show", "keys rotate", "certificate verify"]
+COMMANDS += ["keys show", "keys rotate", "certificate verify", "roster import", "roster export"]
 
 
 def chunshui(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
