@@ -129,10 +129,11 @@ def register_rooms(app: APIFlask) -> None:
     from service.org import access
     from service.org import views as org
     from service.org.geography import views as geography
+    from service.org.people import views as people
     from service.org.tree import views as tree
 
     access.init_app(app)
-    for room in (org, geography, tree, activity, live, checkin, notify):
+    for room in (org, geography, tree, people, activity, live, checkin, notify):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

@@ -15,6 +15,7 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "already_checked_in": (409, "您已签到", "Already checked in"),
     "bad_request": (400, "请求格式有误", "Malformed request"),
     "body_too_large": (413, "请求内容过大", "Request body too large"),
+    "certificate_invalid": (422, "活动证无效或已过期", "Certificate invalid or expired"),
     "checkin_closed": (409, "签到已结束", "Check-in has closed"),
     "checkin_not_open": (409, "签到尚未开始", "Check-in has not opened yet"),
     "code_invalid": (401, "登录码无效或已过期，请重新登录", "Login code invalid or expired, log in again"),
@@ -46,8 +47,14 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "organisation_closed": (409, "该组织在此期间不存在", "No such organisation on these days"),
     "organisation_in_use": (409, "仍有下级组织或党员，请先转移", "Something still belongs to it; move that first"),
     "organisation_level": (409, "该层级不能隶属于此组织", "This level cannot lie below that organisation"),
-    "origin_refused": (403, "不接受来自此页面的连接", "Connections from this page are not accepted"),
     "parent_unknown": (422, "没有此上级", "No such parent"),
+    "number_taken": (409, "该号码已属于另一名党员", "Another member has this number"),
+    "origin_refused": (403, "不接受来自此页面的连接", "Connections from this page are not accepted"),
+    "phone_unknown": (
+        403,
+        "此手机号不在名册中，或已绑定其他微信",
+        "This phone is not on the roster, or bound to another WeChat user",
+    ),
     "reference_missing": (422, "缺少客户端请求编号", "Client reference missing"),
     "refresh_invalid": (401, "登录已失效，请重新登录", "Refresh token invalid, log in again"),
     "refresh_reused": (

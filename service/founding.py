@@ -34,8 +34,8 @@ from service.org.models import (
     within,
 )
 from service.org.organisers import HASHER, add_organiser, verified
-from service.tokens import issue_access
 from service.org.tree.paths import adopt_all
+from service.tokens import issue_access
 
 THEME = "学习新思想、建功新时代"
 HOMES = ("5101", "5103", "5114", "5109", "5113")  # 成都 自贡 眉山 遂宁 南充

@@ -23,6 +23,7 @@ COMMANDS = [
     "division find",
     "organisation export",
 ]
+COMMANDS += ["keys show", "keys rotate", "certificate verify", "roster import", "roster export"]
 
 
 def chunshui(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":

@@ -48,13 +48,50 @@ def errcode(answer: Answer) -> int:
     """The errcode of a refusal, 0 of a session, as a client reads it."""
     assert (answer.status, answer.kind) == (200, "text/plain")
     assert answer.body is not None
-    if "errcode" in answer.body:
+    if answer.body.get("errcode"):
         assert "rid: " in answer.body["errmsg"]
     return int(answer.body.get("errcode", 0))
 
 
 def exchange(wechat: WeChat, code: str, **changes: str) -> int:
     return errcode(wechat.exchange(asked(code, **changes)))
+
+
+def test_a_code_is_good_at_its_own_door_only(wechat: WeChat) -> None:
+    token = stable_token(wechat)
+    doors = {
+        "login": lambda code: wechat.exchange(asked(code)),
+        "oauth": lambda code: wechat.authorise(asked("") | {"code": code}),
+        "phone": lambda code: wechat.phone_number({"access_token": token}, {"code": code}),
+    }
+    for kind in doors:
+        code = wechat.login("o-1", kind=kind, phone="13800000001")
+        for other in doors.keys() - {kind}:
+            assert errcode(doors[other](code)) == 40029
+        assert [errcode(doors[kind](code)) for _ in range(2)] == [0, 40163]
+
+
+def test_the_stable_token_is_one_until_its_last_minutes_and_then_overlaps(wechat: WeChat, clock: Clock) -> None:
+    first = stable_token(wechat)
+    clock.seconds = 6800
+    assert stable_token(wechat) == first
+    clock.seconds = 6950
+    second = stable_token(wechat)
+    assert second != first
+    assert [number_with(wechat, token) for token in (first, second, "nonsense")] == [0, 0, 40001]
+    clock.seconds = 7300
+    assert number_with(wechat, first) == 42001
+
+
+def stable_token(wechat: WeChat) -> str:
+    answer = wechat.stable_token({"grant_type": "client_credential", "appid": APPID, "secret": SECRET})
+    assert answer.body is not None
+    return str(answer.body["access_token"])
+
+
+def number_with(wechat: WeChat, token: str) -> int:
+    code = wechat.login("o-1", kind="phone", phone="13800000001")
+    return errcode(wechat.phone_number({"access_token": token}, {"code": code, "openid": "o-1"}))
 
 
 def test_a_code_gives_a_session_without_errcode(wechat: WeChat) -> None:

@@ -5,24 +5,23 @@ session is closed and its access tokens are denied.
 """
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from flask import current_app
-from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select, text
 
 from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
-from service.org.models import Denial, MemberSession
-from service.org.roster import MemberFacts, bind, bound_member, member_facts
+from service.org.models import Denial
+from service.org.people.binding import bind_by_phone, recognised
+from service.org.roster import MemberFacts, bind, member_facts
+from service.org.sessions import revoke
 from service.org.wechat import WechatUser
 from service.tokens import Actor, DenyList, issue_access
-
-# Clocks of machines differ a little: a denial outlives the tokens that it denies.
-SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +61,20 @@ ROTATE = text(
 )
 
 
-def log_in(user: WechatUser, *, app: str, invitation: str | None, now: datetime) -> Login:
-    """Open a session for the member that `user` is bound to, binding him first if he brings an invitation."""
-    member = bound_member(user.appid, user.openid)
-    if member is None and invitation is None:
+def log_in(
+    user: WechatUser, *, app: str, invitation: str | None, now: datetime, phone: Callable[[], str] | None = None
+) -> Login:
+    """Open a session for the member that `user` is bound to.
+
+    Who is not yet bound is bound first by his invitation, or by his phone, which is asked for only then.
+    """
+    member = recognised(user)
+    if member is None and invitation is not None:
+        member = bind(user, invitation, now)
+    elif member is None and phone is not None:
+        member = bind_by_phone(user, phone)
+    elif member is None:
         raise ServiceError("not_bound")
-    if member is None:
-        member = bind(user, str(invitation), now)
     if member.status != "active":
         raise ServiceError("forbidden")
     token, expires = secrets.token_urlsafe(32), now + timedelta(days=settings().refresh_token_days)
@@ -101,18 +107,6 @@ def log_out(actor: Actor, now: datetime) -> None:
     """Close the session of `actor`'s token; its tokens are refused from now on, other sessions go on."""
     revoke(actor.session, now)
     db.session.commit()
-
-
-def revoke(session: int, now: datetime) -> None:
-    """Close a session and deny its access tokens, in the caller's transaction."""
-    open_one = (MemberSession.id == session) & MemberSession.revoked_at.is_(None)
-    closed = update(MemberSession).where(open_one).values(revoked_at=now).returning(MemberSession.member_id)
-    member = db.session.scalar(closed)
-    if member is None:
-        return
-    expires = now + timedelta(seconds=settings().access_token_seconds) + SKEW
-    denial = insert(Denial).values(session_id=session, member_id=member, expires_at=expires)
-    db.session.execute(denial.on_conflict_do_nothing())
 
 
 def load_deny_list() -> DenyList:

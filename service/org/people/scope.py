@@ -1,0 +1,36 @@
+"""Whom and what an organiser may see here: one function for each door, and nothing outside is told from nothing."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+
+from service.errors import ServiceError
+from service.extensions import db
+from service.org.models import Member, Organisation, within
+from service.org.organisers import Organiser
+
+CHINA = ZoneInfo("Asia/Shanghai")
+
+
+def member_of(organiser: Organiser, member: int) -> Member:
+    """A member whose home branch is in the organiser's part of the tree; ServiceError not_found for any other."""
+    question = select(Member).join(Organisation).where(Member.id == member, Member.rehearsal.is_(False))
+    found = db.session.scalar(question.where(within(Organisation.path, organiser.organisation_path)))
+    if found is None:
+        raise ServiceError("not_found")
+    return found
+
+
+def branch_of(organiser: Organiser, organisation: int) -> Organisation:
+    """An organisation in the organiser's part of the tree; ServiceError not_found for any other."""
+    question = select(Organisation).where(Organisation.id == organisation)
+    found = db.session.scalar(question.where(within(Organisation.path, organiser.organisation_path)))
+    if found is None:
+        raise ServiceError("not_found")
+    return found
+
+
+def day(now: datetime) -> date:
+    """The date that `now` has in China, where every branch counts its days."""
+    return now.astimezone(CHINA).date()
