@@ -96,16 +96,21 @@ def engine_options() -> dict[str, Any]:
 def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     """What `chunshui worker` does, room by room."""
     from service.activity import rules as activity
+    from service.audit import anchors, chain, keeping
     from service.checkin.ledger import checked_in
     from service.live import reaping
     from service.notify.backlog import Backlog
     from service.notify.courier import Courier, keep_house
     from service.working import Task, look_at_services
 
+    config: Config = app.config["CHUNSHUI"]
     reaping.register_ledger(app, checked_in)
     backlog = Backlog(board)
     return [
-        *reaping.tasks(app.config["CHUNSHUI"], board),
+        *reaping.tasks(config, board),
+        Task("audit log sealed", 1.0, lambda _: chain.seal(now())),
+        Task("audit log anchored", 60.0, lambda _: anchors.anchor(now())),
+        Task("audit log pruned", 3600.0, lambda _: keeping.prune(now(), config.audit_retention_days)),
         Task("openings", 2.0, lambda _: activity.announce(now())),
         # A run lasts for as long as there is something to deliver.
         Task("deliveries", 0.5, Courier(), patience=math.inf),

@@ -46,6 +46,14 @@ class Config:
     )
     secret_key: str = secret("", "Signs tokens, at least 32 characters; the same on every process. Required.")
     previous_secret_key: str = secret("", "The key before the last change; still accepted, never used to sign.")
+    audit_key: str = secret(
+        "", "Makes the audit log's pseudonyms and links, at least 32 characters; empty: made from SECRET_KEY."
+    )
+    previous_audit_key: str = secret("", "The audit log's key before the last change; still accepted.")
+    audit_signing_key_file: str = setting(
+        "", "PEM file with the worker's Ed25519 key for the audit log's anchors; empty: a key made from AUDIT_KEY."
+    )
+    audit_retention_days: int = setting(366, "How long entries of the audit log are kept; at least 184.")
     data_dir: str = setting(".chunshui", "Where the embedded PostgreSQL and Valkey keep their data.")
     default_language: str = setting("zh", "zh or en: language of texts where the client asks for none.")
     log_level: str = setting("info", "debug, info, warning or error.")
@@ -161,6 +169,8 @@ class Config:
             (not self.database_url.startswith("postgresql"), "DATABASE_URL: needs postgresql://…"),
             (not VALKEY_URL.fullmatch(self.redis_url), "REDIS_URL: needs redis://… or redis+cluster://host:port,…"),
             (len(self.secret_key) < 32, "SECRET_KEY: at least 32 characters"),
+            (0 < len(self.audit_key) < 32, "AUDIT_KEY: at least 32 characters"),
+            (self.audit_retention_days < 184, "AUDIT_RETENTION_DAYS: at least 184, half a year"),
             (0 < len(self.metrics_token) < 16, "METRICS_TOKEN: at least 16 characters"),
             (self.default_language not in ("zh", "en"), "DEFAULT_LANGUAGE: zh or en"),
             (self.log_level not in ("debug", "info", "warning", "error"), "LOG_LEVEL: debug … error"),
@@ -197,6 +207,11 @@ class Config:
     def secrets(self) -> tuple[str, ...]:
         """The keys that a token may be signed with; the first one signs."""
         return (self.secret_key, self.previous_secret_key) if self.previous_secret_key else (self.secret_key,)
+
+    @property
+    def audit_secrets(self) -> tuple[str, ...]:
+        """What the audit log's keys may have been made from; the first one is the current one."""
+        return tuple(filter(None, (self.audit_key, self.previous_audit_key, *self.secrets)))
 
     @property
     def sqlalchemy_url(self) -> str:

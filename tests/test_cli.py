@@ -9,7 +9,18 @@ import pytest
 
 from service.supervisor import HERE, InstallationError, exclusive, note_settings, running_settings
 
-COMMANDS = ["demo", "up", "web", "gateway", "worker", "rehearse", "organiser add", "db upgrade", "import divisions"]
+COMMANDS = [
+    "demo",
+    "up",
+    "web",
+    "gateway",
+    "worker",
+    "rehearse",
+    "organiser add",
+    "db upgrade",
+    "import divisions",
+    "audit verify",
+]
 
 
 def chunshui(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":

@@ -13,8 +13,8 @@ from service.config import Config
 from service.errors import ERRORS
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("notify", "org", "activity", "live", "checkin")
-COMPOSERS = {"app", "cli", "demo", "founding", "reckoning", "rehearsing", "watching"}
+ROOMS = ("audit", "notify", "org", "activity", "live", "checkin")
+COMPOSERS = {"app", "auditing", "cli", "demo", "founding", "reckoning", "rehearsing", "terminal", "watching"}
 
 
 def sources() -> Iterator[Path]:

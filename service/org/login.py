@@ -13,6 +13,7 @@ from flask import current_app
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from service import audit
 from service.auth import Actor, DenyList, issue_access
 from service.config import Config
 from service.errors import ServiceError
@@ -64,18 +65,33 @@ ROTATE = text(
 
 def log_in(user: WechatUser, *, app: str, invitation: str | None, now: datetime) -> Login:
     """Open a session for the member that `user` is bound to, binding him first if he brings an invitation."""
-    member = bound_member(user.appid, user.openid)
-    if member is None and invitation is None:
-        raise ServiceError("not_bound")
-    if member is None:
-        member = bind(user, str(invitation), now)
-    if member.status != "active":
-        raise ServiceError("forbidden")
+    member = admitted(user, invitation, now)
     token, expires = secrets.token_urlsafe(32), now + timedelta(days=settings().refresh_token_days)
     opened = {"member": member.id, "app": app, "now": now, "expires": expires, "token_hash": hashed(token)}
     session: int = db.session.execute(OPEN, opened).scalar_one()
+    audit.note("login", actor=audit.Party("member", member.id), now=now, details={"app": app})
     db.session.commit()
     return tokens(member, session=session, refresh_token=token, now=now)
+
+
+def admitted(user: WechatUser, invitation: str | None, now: datetime) -> MemberFacts:
+    """The active member that `user` is bound to, or is by `invitation` from now on; a refusal is noted."""
+    member = bound_member(user.appid, user.openid)
+    if member is None and invitation is None:
+        # Everybody's first question, before there is anything to be refused.
+        raise ServiceError("not_bound")
+    try:
+        if member is None:
+            member = bind(user, str(invitation), now)
+        if member.status != "active":
+            raise ServiceError("forbidden")
+    except ServiceError as refusal:
+        db.session.rollback()
+        who = audit.Party("wechat", f"{user.appid} {user.openid}")
+        audit.note("login.failed", actor=who, now=now, outcome="refused", details={"code": refusal.code})
+        db.session.commit()
+        raise
+    return member
 
 
 def refresh(token: str, now: datetime) -> Login:
@@ -85,6 +101,8 @@ def refresh(token: str, now: datetime) -> Login:
         raise ServiceError("refresh_invalid")
     if found.used_at is not None:
         revoke(found.session, now)
+        who = audit.Party("member", found.member)
+        audit.note("login.failed", actor=who, now=now, outcome="refused", details={"code": "refresh_reused"})
         db.session.commit()
         raise ServiceError("refresh_reused")
     member = member_facts(found.member)
@@ -100,6 +118,7 @@ def refresh(token: str, now: datetime) -> Login:
 def log_out(actor: Actor, now: datetime) -> None:
     """Close the session of `actor`'s token; its tokens are refused from now on, other sessions go on."""
     revoke(actor.session, now)
+    audit.note("logout", actor=audit.Party("member", actor.member), now=now)
     db.session.commit()
 
 
