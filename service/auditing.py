@@ -64,11 +64,12 @@ def as_lines(report: "Report") -> Iterable[str]:
     yield from (str(finding) for finding in report.findings[:SHOWN])
     if len(report.findings) > SHOWN:
         yield words(f"… 另有 {len(report.findings) - SHOWN} 项", f"… and {len(report.findings) - SHOWN} more")
+    verdict = words("发现问题", "touched") if report.findings else words("完整", "whole")
     yield words(
-        f"记录 {report.first}–{report.last} 共 {report.entries} 条，锚点 {report.anchors} 个（覆盖至 {report.anchored}），"
-        f"待封存 {report.waiting} 条：" + ("发现问题" if report.findings else "完整"),
-        f"{report.entries} entries, {report.first} to {report.last}; {report.anchors} anchors, up to {report.anchored}; "
-        f"{report.waiting} notes wait: " + ("touched" if report.findings else "whole"),
+        f"记录 {report.first}–{report.last} 共 {report.entries} 条，锚点 {report.anchors} 个"
+        f"（覆盖至 {report.anchored}），待封存 {report.waiting} 条：{verdict}",
+        f"{report.entries} entries, {report.first} to {report.last}; {report.anchors} anchors, up to entry "
+        f"{report.anchored}; {report.waiting} notes wait: {verdict}",
     )
 
 
