@@ -88,10 +88,16 @@ def outages() -> Iterator[None]:
 def within(running: Path | None) -> Iterator[Config]:
     """An application with database and Valkey for one command; what it refuses becomes one line and exit code 1."""
     from service.app import create_core
+    from service.extensions import db
 
     config = settings(running)
-    with refusals(), outages(), create_core(config).app_context():
+    app = create_core(config)
+    with refusals(), outages(), app.app_context():
         try:
             yield config
         except ServiceError as error:
             raise click.ClickException(told(error)) from None
+        finally:
+            db.session.remove()
+            db.engine.dispose()
+            app.extensions["valkey"].close()
