@@ -13,6 +13,7 @@ from service import __version__
 from service.auditing import audit
 from service.errors import ServiceError
 from service.language import words
+from service.rights import person, register
 from service.supervisor import HERE, installed
 from service.terminal import FOLDER, OWN_DATA, RUNNING, outages, refusals, settings, told
 
@@ -233,7 +234,8 @@ def become_gunicorn(process: str) -> None:
     os.execv(sys.executable, arguments)  # noqa: S606 - no shell is wanted
 
 
-main.add_command(audit)
+for group in (audit, person, register):
+    main.add_command(group)
 
 if __name__ == "__main__":
     main()

@@ -20,6 +20,8 @@ COMMANDS = [
     "db upgrade",
     "import divisions",
     "audit verify",
+    "person erase",
+    "register show",
 ]
 
 

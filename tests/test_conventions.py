@@ -14,7 +14,7 @@ from service.errors import ERRORS
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("audit", "notify", "org", "activity", "live", "checkin")
-COMPOSERS = {"app", "auditing", "cli", "demo", "founding", "reckoning", "rehearsing", "terminal", "watching"}
+COMPOSERS = {"app", "auditing", "cli", "demo", "founding", "reckoning", "rehearsing", "rights", "terminal", "watching"}
 
 
 def sources() -> Iterator[Path]:

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.extensions import Base
+from service.labels import holds
 
 
 class NoteColumns:
@@ -25,6 +26,12 @@ class NoteColumns:
     mac: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+@holds(
+    purpose="audit",
+    keeps="seconds",
+    internal="id reference at event outcome details key mac",
+    personal="actor subject",
+)
 class Note(NoteColumns, Base):
     """Something that happened, until it is taken into the chain; it can only leave by being there."""
 
@@ -33,6 +40,12 @@ class Note(NoteColumns, Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
 
 
+@holds(
+    purpose="audit",
+    keeps="audit",
+    internal="position reference at event outcome details key mac sealed_at link_key link",
+    personal="actor subject",
+)
 class Entry(NoteColumns, Base):
     """A link of the chain; `link` depends on everything in the row and on the link before. Positions have no gaps."""
 
@@ -44,6 +57,7 @@ class Entry(NoteColumns, Base):
     link: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+@holds(purpose="audit", keeps="ever", public="number at position head previous key signature")
 class Anchor(Base):
     """How far the chain reached at a moment, signed; kept for ever, and worth as much as its copies elsewhere."""
 

@@ -1,4 +1,4 @@
-"""The audit log: notes, the chain and its anchors; triggers let nothing of it be changed."""
+"""The audit log, which triggers let nobody change; consents and legal bases; erased members."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -83,9 +83,53 @@ def upgrade() -> None:
         sa.UniqueConstraint("previous", name=op.f("uq_audit_anchors_previous")),
     )
     op.execute(GUARDS)
+    create_records()
+    op.add_column("members", sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True))
+    op.drop_constraint(op.f("fk_check_ins_member_id"), "check_ins", type_="foreignkey")
+    named = sa.Computed("CASE WHEN member_id > 0 THEN member_id END", persisted=True)
+    op.add_column("check_ins", sa.Column("named_member_id", sa.BigInteger(), named, nullable=True))
+    op.create_foreign_key(op.f("fk_check_ins_named_member_id"), "check_ins", "members", ["named_member_id"], ["id"])
+
+
+def create_records() -> None:
+    op.create_table(
+        "consents",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("given_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("given_at <= withdrawn_at", name=op.f("ck_consents_order")),
+        sa.ForeignKeyConstraint(["member_id"], ["members.id"], name=op.f("fk_consents_member_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_consents")),
+    )
+    op.create_index("ix_consents_member_id", "consents", ["member_id"])
+    still = sa.text("withdrawn_at IS NULL")
+    op.create_index("uq_consents_open", "consents", ["member_id", "purpose"], unique=True, postgresql_where=still)
+    op.create_table(
+        "legal_bases",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("basis", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("since <= until", name=op.f("ck_legal_bases_order")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_legal_bases")),
+    )
+    still = sa.text("until IS NULL")
+    op.create_index("uq_legal_bases_open", "legal_bases", ["purpose"], unique=True, postgresql_where=still)
 
 
 def downgrade() -> None:
+    # Who was forgotten in a check-in cannot be brought back, and no member has such a number.
+    op.execute("DELETE FROM check_ins WHERE member_id < 0")
+    op.drop_column("check_ins", "named_member_id")
+    op.create_foreign_key(op.f("fk_check_ins_member_id"), "check_ins", "members", ["member_id"], ["id"])
+    op.drop_column("members", "erased_at")
+    op.drop_table("legal_bases")
+    op.drop_table("consents")
     op.drop_table("audit_anchors")
     op.drop_table("audit_entries")
     op.drop_table("audit_notes")
