@@ -113,6 +113,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.live import reaping
     from service.notify.backlog import Backlog
     from service.notify.courier import Courier, keep_house
+    from service.org.keeping import forget_expired as keeping_logins
     from service.org.person import rights
     from service.working import Task, look_at_services
 
@@ -121,9 +122,10 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     backlog = Backlog(board)
     return [
         *reaping.tasks(config, board),
-        Task("audit log sealed", 1.0, lambda _: chain.seal(now())),
+        Task("audit log sealed", 1.0, lambda _: chain.seal_all(now())),
         Task("audit log anchored", 60.0, lambda _: anchors.anchor(now())),
         Task("audit log pruned", 3600.0, lambda _: keeping.prune(now(), config.audit_retention_days)),
+        Task("log-ins kept", 3600.0, lambda _: keeping_logins(now())),
         Task("erasures", 3600.0, lambda _: rights.carry_on(now())),
         Task("names", 3600.0, lambda _: rights.age(now(), config.named_days)),
         Task("openings", 2.0, lambda _: activity.announce(now())),

@@ -18,6 +18,7 @@ from sqlalchemy import insert, select
 
 from service.audit import chain, keys
 from service.audit.models import Anchor
+from service.audit.notes import exact
 from service.extensions import db
 
 log = structlog.get_logger(__name__)
@@ -59,8 +60,7 @@ class Signed(NamedTuple):
         return json.dumps(dict(zip(self._fields, self._plain(), strict=True)))
 
     def _plain(self) -> list[Any]:
-        at = self.at.astimezone(UTC).isoformat(timespec="microseconds")
-        return [self.number, at, self.position, *(value.hex() for value in self[3:])]
+        return [self.number, exact(self.at), self.position, *(value.hex() for value in self[3:])]
 
 
 def anchor(now: datetime) -> Signed | None:

@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select, text
 
 from service.audit import keys
 from service.audit.models import Anchor, Entry, Note, NoteColumns
-from service.audit.notes import Told, mac_of
+from service.audit.notes import Told, exact, mac_of
 from service.config import Config
 from service.extensions import db
 
@@ -31,6 +31,12 @@ class Head(NamedTuple):
 
     position: int
     link: bytes
+
+
+def seal_all(now: datetime) -> None:
+    """Take the notes that are there into the chain."""
+    while seal(now) == BATCH:
+        pass
 
 
 def seal(now: datetime) -> int:
@@ -71,7 +77,7 @@ def links(notes: Iterable[Note], end: Head, now: datetime) -> Iterable[dict[str,
         if note.key not in known or mac_of(known[note.key], told) != note.mac:
             # Sealed all the same: what somebody smuggled in is evidence, and `audit verify` will name it.
             log.error("a note of the audit log was not made by this installation", position=position)
-        previous = link_of(key, previous, position, told, note.mac)
+        previous = link_of(key, previous, position, told, note.mac, now)
         yield told._asdict() | {
             "key": note.key,
             "mac": note.mac,
@@ -82,9 +88,9 @@ def links(notes: Iterable[Note], end: Head, now: datetime) -> Iterable[dict[str,
         }
 
 
-def link_of(key: bytes, previous: bytes, position: int, told: Told, mac: bytes) -> bytes:
+def link_of(key: bytes, previous: bytes, position: int, told: Told, mac: bytes, sealed_at: datetime) -> bytes:
     """The link of what was told at `position`, after `previous`."""
-    return keys.mac(key, b"link", previous, position.to_bytes(8), told.canonical(), mac)
+    return keys.mac(key, b"link", previous, position.to_bytes(8), told.canonical(), mac, exact(sealed_at).encode())
 
 
 def told_by(row: NoteColumns) -> Told:

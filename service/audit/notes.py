@@ -19,9 +19,9 @@ from service.extensions import db
 
 EVENTS = frozenset(
     {
-        "account.changed", "account.created", "audit.pruned", "consent.given", "consent.withdrawn", "data.exported",
-        "grant.given", "grant.withdrawn", "key.rotated", "login", "login.failed", "logout", "person.corrected",
-        "person.erased", "person.exported", "plaintext.read", "rows.pseudonymised",
+        "account.changed", "account.created", "audit.pruned", "basis.recorded", "consent.given", "consent.withdrawn",
+        "data.exported", "grant.given", "grant.withdrawn", "key.rotated", "login", "login.failed", "logout",
+        "person.corrected", "person.erased", "person.exported", "plaintext.read", "rows.pseudonymised",
     }
 )  # fmt: skip
 OUTCOMES = frozenset({"done", "refused"})
@@ -38,6 +38,11 @@ class Party(NamedTuple):
 
     kind: str
     which: int | str | None = None
+
+
+def exact(moment: datetime) -> str:
+    """`moment` as it is authenticated: what PostgreSQL keeps of it, in UTC."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 SYSTEM = Party("system")
@@ -57,8 +62,7 @@ class Told(NamedTuple):
 
     def canonical(self) -> bytes:
         """The one form that macs and links are made of."""
-        at = self.at.astimezone(UTC).isoformat(timespec="microseconds")
-        fields = [self.reference.hex, at, *self[2:]]
+        fields = [self.reference.hex, exact(self.at), *self[2:]]
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -143,9 +143,8 @@ def _entry(
     key = known.get(entry.link_key)
     told = chain.told_by(entry)
     # Without the entry before, its own link cannot be made again; that one is missing was said already.
-    if key is None or (
-        previous is not None and chain.link_of(key, previous, entry.position, told, entry.mac) != entry.link
-    ):
+    sealed = (entry.position, told, entry.mac, entry.sealed_at)
+    if key is None or (previous is not None and chain.link_of(key, previous, *sealed) != entry.link):
         report.found("changed", entry.position)
     if heads - {entry.link}:
         report.found("rewritten", entry.position)

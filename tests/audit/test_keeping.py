@@ -94,3 +94,16 @@ def test_half_a_segment_may_not_go(db: Session, config: Config, tamper: Tamper) 
     chain.seal(read_clock())
     tamper("DELETE FROM audit_entries WHERE position = 4")
     assert found(config, now=read_clock()) == [("start_removed", 5)]
+
+
+def test_a_changed_key_leaves_the_log_whole(log: list[Signed], config: Config) -> None:
+    """What was noted, linked and signed before is checked with the key before; what comes is made with the new one."""
+    renewed = Config(**vars(config) | {"audit_key": "k" * 32})
+    kept, current_app.config["CHUNSHUI"] = current_app.config["CHUNSHUI"], renewed
+    try:
+        noted(2)
+        anchors.anchor(NOW + timedelta(days=2))
+    finally:
+        current_app.config["CHUNSHUI"] = kept
+    assert found(renewed) == []
+    assert {kind for kind, _ in found(config)} == {"changed", "forged", "anchor_forged"}

@@ -1,14 +1,14 @@
 """Each way to touch the log, done as the owner of its tables, and what `verify` says of it."""
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Column, select, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
 from service import audit
 from service.audit import anchors, chain, keys
 from service.audit.anchors import Signed
-from service.audit.models import Entry
+from service.audit.models import Anchor, Entry
 from service.config import Config
 from tests.audit.conftest import NOW, Tamper, found, noted
 
@@ -30,18 +30,35 @@ def test_an_untouched_log_is_whole(log: list[Signed], config: Config) -> None:
     assert found(config, copies=log) == []
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "outcome = 'refused'",
-        "event = 'logout'",
-        "actor = 'member:00'",
-        "subject = 'member:00'",
-        "at = at + interval '1 microsecond'",
-        "details = '{}'",
-        "reference = gen_random_uuid()",
-    ],
-)
+CHANGES = {
+    "BIGINT": "{} + 1000",
+    "TEXT": "concat({}, 'x')",
+    "DATETIME": "{} + interval '1 microsecond'",
+    "JSONB": "'{{}}'",
+    "CHAR(32)": "gen_random_uuid()",
+    "BLOB": "{} || ''",
+}
+
+
+@pytest.mark.parametrize("column", Entry.__table__.columns, ids=lambda column: column.name)
+def test_a_change_of_any_column_of_an_entry(
+    log: list[Signed], config: Config, tamper: Tamper, column: Column[object]
+) -> None:
+    change = CHANGES[str(column.type)].format(column.name).replace("''", "'\\x00'::bytea", 1)
+    tamper(f"UPDATE audit_entries SET {column.name} = {change} WHERE position = 8")
+    assert {where for _, where in found(config)} & {8, 9, 1008}
+
+
+@pytest.mark.parametrize("column", Anchor.__table__.columns, ids=lambda column: column.name)
+def test_a_change_of_any_column_of_an_anchor(
+    log: list[Signed], config: Config, tamper: Tamper, column: Column[object]
+) -> None:
+    change = CHANGES[str(column.type)].format(column.name).replace("''", "'\\x00'::bytea", 1)
+    tamper(f"UPDATE audit_anchors SET {column.name} = {change} WHERE number = 2")
+    assert found(config) != []
+
+
+@pytest.mark.parametrize("change", ["outcome = 'refused'", "actor = 'member:00'", "details = '{}'"])
 def test_a_changed_entry(log: list[Signed], config: Config, tamper: Tamper, change: str) -> None:
     tamper(f"UPDATE audit_entries SET {change} WHERE position = 8")
     assert set(found(config)) == {("changed", 8), ("forged", 8)}
@@ -112,7 +129,7 @@ def test_a_chain_made_anew_without_the_key(log: list[Signed], db: Session, confi
     tamper("DELETE FROM audit_entries WHERE position = 8")
     for entry in db.scalars(select(Entry).where(Entry.position > 8).order_by(Entry.position)).all():
         at = entry.position - 1
-        previous = chain.link_of(key, previous, at, chain.told_by(entry), entry.mac)
+        previous = chain.link_of(key, previous, at, chain.told_by(entry), entry.mac, entry.sealed_at)
         tamper(
             f"UPDATE audit_entries SET position = {at}, link = '\\x{previous.hex()}', link_key = '\\x{name.hex()}'"
             f" WHERE position = {at + 1}"
@@ -127,7 +144,7 @@ def test_a_chain_made_anew_with_the_key(log: list[Signed], db: Session, config: 
     tamper("DELETE FROM audit_entries WHERE position = 5")
     for entry in db.scalars(select(Entry).where(Entry.position > 5).order_by(Entry.position)).all():
         at = entry.position - 1
-        previous = chain.link_of(key, previous, at, chain.told_by(entry), entry.mac)
+        previous = chain.link_of(key, previous, at, chain.told_by(entry), entry.mac, entry.sealed_at)
         tamper(f"UPDATE audit_entries SET position = {at}, link = '\\x{previous.hex()}' WHERE position = {at + 1}")
     assert found(config) == [("rewritten", 6)]
 

@@ -64,6 +64,7 @@ def record_basis(purpose: str, basis: str, *, reference: str, now: datetime) -> 
     db.session.execute(update(LegalBasis).where(*standing).values(until=now))
     row = {"purpose": purpose, "basis": basis, "reference": reference, "since": now}
     db.session.execute(insert(LegalBasis).values(row))
+    audit.note("basis.recorded", actor=audit.OPERATOR, now=now, details={"purpose": purpose, "basis": basis})
     db.session.commit()
 
 
