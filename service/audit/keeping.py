@@ -25,6 +25,10 @@ def prune(now: datetime, days: int) -> int:
     if closed is None or not _is_old(closed.position, now - timedelta(days=max(days, LEAST_DAYS))):
         return 0
     gone = db.session.execute(delete(Entry).where(Entry.position <= closed.position))
+    if gone.rowcount == 0:  # type: ignore[attr-defined]
+        # Another worker was quicker, and has noted it.
+        db.session.rollback()
+        return 0
     note("audit.pruned", actor=SYSTEM, now=now, details={"anchor": closed.number, "position": closed.position})
     db.session.commit()
     return int(gone.rowcount)  # type: ignore[attr-defined]

@@ -50,11 +50,14 @@ def signing_key(config: Config) -> Ed25519PrivateKey:
 
 
 def public_keys(config: Config, files: Iterable[Path] = ()) -> Mapping[bytes, Ed25519PublicKey]:
-    """The keys that an anchor may have been signed with, by their ids: our own, and those in `files`."""
+    """The keys that an anchor may have been signed with, by their ids: those in `files`, and the one in our own file.
+
+    Without any file, those made from the secrets.
+    """
     keys = [_public(file) for file in files]
-    if config.audit_signing_key_file and not keys:
+    if config.audit_signing_key_file:
         keys.append(signing_key(config).public_key())
-    elif not config.audit_signing_key_file:
+    elif not keys:
         seeds = (_derived(secret, b"anchor") for secret in config.audit_secrets)
         keys += [Ed25519PrivateKey.from_private_bytes(seed).public_key() for seed in seeds]
     return {key_id(key.public_bytes_raw()): key for key in keys}

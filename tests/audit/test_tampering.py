@@ -121,6 +121,17 @@ def test_an_entry_that_was_smuggled_in(log: list[Signed], config: Config, tamper
     assert set(found(config)) == {("changed", 11), ("forged", 11)}
 
 
+def test_a_genuine_note_that_was_told_again(log: list[Signed], config: Config, tamper: Tamper) -> None:
+    """Copied among the notes by somebody without the key, and sealed in good faith."""
+    tamper("ALTER TABLE audit_entries DROP CONSTRAINT uq_audit_entries_reference")
+    tamper(
+        "INSERT INTO audit_notes (reference, at, event, actor, subject, outcome, details, key, mac)"
+        " SELECT reference, at, event, actor, subject, outcome, details, key, mac FROM audit_entries WHERE position = 8"
+    )
+    chain.seal(NOW)
+    assert found(config) == [("repeated", 11)]
+
+
 def test_a_chain_made_anew_without_the_key(log: list[Signed], db: Session, config: Config, tamper: Tamper) -> None:
     """Knowing how links are made is not enough."""
     guess = keys.chain_keys(Config(**vars(config) | {"audit_key": "x" * 32}))
