@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import select, text
 
 from service import audit
-from service.clock import iso
 from service.errors import ServiceError
 from service.extensions import db
 from service.holdings import held, holdings, label, salts
@@ -29,7 +28,7 @@ def find(member: int) -> Member:
 def export(member: int, *, actor: audit.Party, now: datetime) -> dict[str, Any]:
     """All that is held of a member, by table, with the label of the whole; noted, committed."""
     find(member)
-    document = {"member": member, "as_of": iso(now), "label": label(), "held": held(member)}
+    document = {"member": member, "label": label(), "held": held(member)}
     audit.note("person.exported", actor=actor, subject=audit.Party("member", member), now=now)
     db.session.commit()
     return document

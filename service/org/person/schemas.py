@@ -11,7 +11,6 @@ class HeldOut(Schema):
     """All that is held of a member: the rows of each table, as they are stored."""
 
     member = Id()
-    as_of = fields.String()
     label = fields.String(validate=validate.OneOf(list(LABELS)))
     held = fields.Dict(keys=fields.String(), values=fields.List(fields.Dict(keys=fields.String())))
 
