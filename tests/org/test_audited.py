@@ -1,5 +1,6 @@
 """Log-ins enter the audit log, those that were refused too; nobody is named there."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -9,6 +10,7 @@ from service import audit
 from service.audit.models import Note
 from service.audit.notes import pseudonym
 from service.config import Config
+from service.org.people import export
 from tests.factories import PASSWORD, make_invitation, make_member, make_organiser
 from tests.org.conftest import WeChat
 
@@ -65,3 +67,9 @@ def test_refused_members(client: Any, db: Session, wechat: WeChat) -> None:
     log_in("o-1", invitation)
     codes = [note.details.get("code") for note in db.scalars(select(Note).order_by(Note.id))]
     assert codes == ["invitation_invalid", None, "refresh_reused", "forbidden"]
+
+
+def test_whoever_takes_the_roster_along(db: Session) -> None:
+    for reveal in (False, True):
+        export.note_export("1.2", reveal=reveal, now=datetime(2026, 9, 20, 1, tzinfo=UTC))
+    assert [event for event, _ in notes(db)] == ["data.exported", "plaintext.read"]
