@@ -100,6 +100,17 @@ def test_a_tail_that_was_cut_off_and_grew_again(log: list[Signed], config: Confi
     assert found(config) == [("rewritten", 6)]
 
 
+def test_an_entry_of_an_end_that_was_cut_off_put_back(log: list[Signed], config: Config, tamper: Tamper) -> None:
+    """It was linked at this very position, but after others."""
+    tamper("CREATE TEMPORARY TABLE kept ON COMMIT DROP AS SELECT * FROM audit_entries WHERE position = 8")
+    tamper("DELETE FROM audit_entries WHERE position > 6")
+    noted(4)
+    assert found(config) == []
+    tamper("DELETE FROM audit_entries WHERE position = 8")
+    tamper("INSERT INTO audit_entries SELECT * FROM kept")
+    assert found(config) == [("changed", 8), ("changed", 9)]
+
+
 def test_a_log_that_was_emptied(log: list[Signed], config: Config, tamper: Tamper) -> None:
     tamper("TRUNCATE audit_entries")
     assert found(config) == [("tail_removed", 1), ("tail_removed", 2)]
