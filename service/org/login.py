@@ -80,22 +80,29 @@ def log_in(
 
 def admitted(user: WechatUser, invitation: str | None, phone: Callable[[], str] | None, now: datetime) -> MemberFacts:
     """The active member that `user` is bound to, or is from now on; a refusal is noted."""
-    member = recognised(user)
-    if member is None and invitation is None and phone is None:
-        # Everybody's first question, before there is anything to be refused.
-        raise ServiceError("not_bound")
     try:
-        if member is None:
-            member = bind(user, invitation, now) if invitation is not None else bind_by_phone(user, phone)
+        member = recognised(user) or newly_bound(user, invitation, phone, now)
         if member.status != "active":
             raise ServiceError("forbidden")
     except ServiceError as refusal:
         db.session.rollback()
-        who = audit.Party("wechat", f"{user.appid} {user.openid}")
-        audit.note("login.failed", actor=who, now=now, outcome="refused", details={"code": refusal.code})
-        db.session.commit()
+        if refusal.code != "not_bound":  # everybody's first question, before there is anything to be refused
+            who = audit.Party("wechat", f"{user.appid} {user.openid}")
+            audit.note("login.failed", actor=who, now=now, outcome="refused", details={"code": refusal.code})
+            db.session.commit()
         raise
     return member
+
+
+def newly_bound(
+    user: WechatUser, invitation: str | None, phone: Callable[[], str] | None, now: datetime
+) -> MemberFacts:
+    """The member that `user`'s invitation, or else his phone, names, bound from now on; not_bound without either."""
+    if invitation is not None:
+        return bind(user, invitation, now)
+    if phone is not None:
+        return bind_by_phone(user, phone)
+    raise ServiceError("not_bound")
 
 
 def refresh(token: str, now: datetime) -> Login:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from service.clock import now as read_clock
 from service.org import keeping, login
 from service.org.models import Denial, MemberSession, OrganiserSession, RefreshToken
+from service.org.sessions import revoke
 from service.org.wechat import WechatUser
 from tests.factories import make_invitation, make_organiser
 
@@ -23,7 +24,7 @@ def test_what_has_expired_goes_with_its_tokens(db: Session) -> None:
     make_organiser(now=now)
     make_organiser(now=now - DAY)
     denied, *_ = db.scalars(select(MemberSession.id).order_by(MemberSession.id))
-    login.revoke(denied, now)
+    revoke(denied, now)
     assert keeping.forget_expired(now) == 1
     assert db.query(MemberSession).count() == db.query(RefreshToken).count() == 2
     assert db.query(OrganiserSession).count() == 1

@@ -6,10 +6,10 @@ from sqlalchemy import delete, select, update
 
 from service.extensions import db
 from service.holdings import Holding
-from service.org.login import revoke
 from service.org.models import Denial, Invitation, Member, MemberSession, RefreshToken, WechatIdentity
 from service.org.people.models import Attachment, Office, SealedNumber
 from service.org.person.models import Consent
+from service.org.sessions import revoke
 
 
 def forget(member: int, now: datetime) -> None:
