@@ -10,11 +10,13 @@ import click
 from rich.console import Console
 
 from service import __version__
+from service.auditing import audit
 from service.errors import ServiceError
 from service.language import words
 from service.org.people.commands import certificate, keys
 from service.org.people.roster_commands import roster
 from service.registers import division, import_organisations, organisation
+from service.rights import person, register
 from service.supervisor import HERE, installed
 from service.terminal import FOLDER, OWN_DATA, RUNNING, outages, refusals, settings, told
 
@@ -238,13 +240,9 @@ def become_gunicorn(process: str) -> None:
     os.execv(sys.executable, arguments)  # noqa: S606 - no shell is wanted
 
 
-main.add_command(division)
-main.add_command(organisation)
+for group in (audit, certificate, division, keys, organisation, person, register, roster):
+    main.add_command(group)
 import_.add_command(import_organisations)
-main.add_command(keys)
-main.add_command(roster)
-main.add_command(certificate)
-
 
 if __name__ == "__main__":
     main()

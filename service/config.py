@@ -58,6 +58,15 @@ class Config:
         "", "Certificates of activity are signed with a key derived from it, at least 32 characters. Empty: SECRET_KEY."
     )
     certificate_seconds: int = setting(600, "Life of a certificate of activity.")
+    audit_key: str = secret(
+        "", "Makes the audit log's pseudonyms and links, at least 32 characters; empty: made from SECRET_KEY."
+    )
+    previous_audit_key: str = secret("", "The audit log's key before the last change; still accepted.")
+    audit_signing_key_file: str = setting(
+        "", "PEM file with the worker's Ed25519 key for the audit log's anchors; empty: a key made from AUDIT_KEY."
+    )
+    audit_retention_days: int = setting(366, "How long entries of the audit log are kept; at least 184.")
+    named_days: int = setting(1096, "How long after an activity its stays and check-ins lead to their members.")
     data_dir: str = setting(".chunshui", "Where the embedded PostgreSQL and Valkey keep their data.")
     default_language: str = setting("zh", "zh or en: language of texts where the client asks for none.")
     log_level: str = setting("info", "debug, info, warning or error.")
@@ -187,6 +196,8 @@ class Config:
                 "IDENTITY_KEYS: needs id:suite:base64 by commas, each id once, aes256 or sm4, 32 bytes at least",
             ),
             (0 < len(self.certificate_secret) < 32, "CERTIFICATE_SECRET: at least 32 characters"),
+            (0 < len(self.audit_key) < 32, "AUDIT_KEY: at least 32 characters"),
+            (self.audit_retention_days < 184, "AUDIT_RETENTION_DAYS: at least 184, half a year"),
             (0 < len(self.metrics_token) < 16, "METRICS_TOKEN: at least 16 characters"),
             (self.default_language not in ("zh", "en"), "DEFAULT_LANGUAGE: zh or en"),
             (self.log_level not in ("debug", "info", "warning", "error"), "LOG_LEVEL: debug … error"),
@@ -233,6 +244,11 @@ class Config:
     def signing_secrets(self) -> tuple[str, ...]:
         """What the keys of certificates are derived from; the first one signs."""
         return (self.certificate_secret,) if self.certificate_secret else self.secrets
+
+    @property
+    def audit_secrets(self) -> tuple[str, ...]:
+        """What the audit log's keys may have been made from; the first one is the current one."""
+        return tuple(filter(None, (self.audit_key, self.previous_audit_key, *self.secrets)))
 
     @property
     def sqlalchemy_url(self) -> str:

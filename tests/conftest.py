@@ -1,14 +1,17 @@
 """Real servers once per run; a savepoint per test in PostgreSQL, an empty Valkey per test."""
 
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 import sqlalchemy
+import structlog
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
@@ -18,6 +21,7 @@ from service import embedded
 from service.app import create_app, create_core
 from service.config import Config
 from service.extensions import db as database
+from tests.logs import CONFIDENTIAL
 
 # What the stages and fixtures beside the tests assert is explained too when it fails.
 pytest.register_assert_rewrite("tests.live", "tests.notify", "tests.web", "tests.scraping")
@@ -147,3 +151,43 @@ def no_settings_from_outside() -> Iterator[None]:
     kept = {name: os.environ.pop(name) for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY") if name in os.environ}
     yield
     os.environ.update(kept)
+
+
+class Ear(logging.Handler):
+    """Hears everything that is logged in the tests' process, and keeps what no log may hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+        self.setFormatter(logging.Formatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.hear(self.format(record))
+
+    def event(self, _logger: object, _method: str, event: Any) -> Any:
+        """A processor of structlog."""
+        self.hear(str(event))
+        return event
+
+    def hear(self, said: str) -> None:
+        """Keep `said` if it tells too much."""
+        if CONFIDENTIAL.search(said):
+            self.heard.append(said)
+
+
+@pytest.fixture(scope="session")
+def ear() -> Iterator[Ear]:
+    """Listens for the whole run."""
+    ear = Ear()
+    logging.getLogger().addHandler(ear)
+    structlog.configure(processors=[ear.event, *structlog.get_config()["processors"]])
+    yield ear
+    logging.getLogger().removeHandler(ear)
+
+
+@pytest.fixture(autouse=True)
+def no_log_tells_of_people(ear: Ear) -> Iterator[None]:
+    """Whatever a test makes the product log, it holds no secret and nobody's name or number."""
+    yield
+    heard, ear.heard[:] = list(ear.heard), []
+    assert heard == []

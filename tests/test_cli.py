@@ -22,6 +22,9 @@ COMMANDS = [
     "import organisations",
     "division find",
     "organisation export",
+    "audit verify",
+    "person erase",
+    "register show",
 ]
 COMMANDS += ["keys show", "keys rotate", "certificate verify", "roster import", "roster export"]
 

@@ -13,6 +13,7 @@ from hashlib import sha256
 from flask import current_app
 from sqlalchemy import func, select, text
 
+from service import audit
 from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
@@ -68,20 +69,40 @@ def log_in(
 
     Who is not yet bound is bound first by his invitation, or by his phone, which is asked for only then.
     """
-    member = recognised(user)
-    if member is None and invitation is not None:
-        member = bind(user, invitation, now)
-    elif member is None and phone is not None:
-        member = bind_by_phone(user, phone)
-    elif member is None:
-        raise ServiceError("not_bound")
-    if member.status != "active":
-        raise ServiceError("forbidden")
+    member = admitted(user, invitation, phone, now)
     token, expires = secrets.token_urlsafe(32), now + timedelta(days=settings().refresh_token_days)
     opened = {"member": member.id, "app": app, "now": now, "expires": expires, "token_hash": hashed(token)}
     session: int = db.session.execute(OPEN, opened).scalar_one()
+    audit.note("login", actor=audit.Party("member", member.id), now=now, details={"app": app})
     db.session.commit()
     return tokens(member, session=session, refresh_token=token, now=now)
+
+
+def admitted(user: WechatUser, invitation: str | None, phone: Callable[[], str] | None, now: datetime) -> MemberFacts:
+    """The active member that `user` is bound to, or is from now on; a refusal is noted."""
+    try:
+        member = recognised(user) or newly_bound(user, invitation, phone, now)
+        if member.status != "active":
+            raise ServiceError("forbidden")
+    except ServiceError as refusal:
+        db.session.rollback()
+        if refusal.code != "not_bound":  # everybody's first question, before there is anything to be refused
+            who = audit.Party("wechat", f"{user.appid} {user.openid}")
+            audit.note("login.failed", actor=who, now=now, outcome="refused", details={"code": refusal.code})
+            db.session.commit()
+        raise
+    return member
+
+
+def newly_bound(
+    user: WechatUser, invitation: str | None, phone: Callable[[], str] | None, now: datetime
+) -> MemberFacts:
+    """The member that `user`'s invitation, or else his phone, names, bound from now on; not_bound without either."""
+    if invitation is not None:
+        return bind(user, invitation, now)
+    if phone is not None:
+        return bind_by_phone(user, phone)
+    raise ServiceError("not_bound")
 
 
 def refresh(token: str, now: datetime) -> Login:
@@ -91,6 +112,8 @@ def refresh(token: str, now: datetime) -> Login:
         raise ServiceError("refresh_invalid")
     if found.used_at is not None:
         revoke(found.session, now)
+        who = audit.Party("member", found.member)
+        audit.note("login.failed", actor=who, now=now, outcome="refused", details={"code": "refresh_reused"})
         db.session.commit()
         raise ServiceError("refresh_reused")
     member = member_facts(found.member)
@@ -106,6 +129,7 @@ def refresh(token: str, now: datetime) -> Login:
 def log_out(actor: Actor, now: datetime) -> None:
     """Close the session of `actor`'s token; its tokens are refused from now on, other sessions go on."""
     revoke(actor.session, now)
+    audit.note("logout", actor=audit.Party("member", actor.member), now=now)
     db.session.commit()
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
 
 from service.extensions import Base
+from service.labels import holds
 
 # Bytewise order makes a subtree one range of the index, whatever locale the server has.
 PATH = Text(collation="C")
@@ -45,6 +46,7 @@ def covers(ancestor: str, path: str) -> bool:
     return path == ancestor or path.startswith(ancestor + ".")
 
 
+@holds(purpose="reference", keeps="ever", public="code name level parent_code path valid_from valid_to successor_code")
 class Division(Base):
     """An administrative division, current or abolished; `path` leads through `parent_code` to the province."""
 
@@ -61,6 +63,7 @@ class Division(Base):
     successor_code: Mapped[str | None] = mapped_column(ForeignKey("divisions.code"))
 
 
+@holds(purpose="reference", keeps="ever", public="code alias")
 class DivisionAlias(Base):
     """Another spelling of a division's name, as people and articles write it."""
 
@@ -70,6 +73,7 @@ class DivisionAlias(Base):
     alias: Mapped[str] = mapped_column(Text, primary_key=True, index=True)
 
 
+@holds(purpose="reference", keeps="ever", public="county_code neighbour_code")
 class CountyBorder(Base):
     """A county of Sichuan and a county of another province that touch."""
 
@@ -79,6 +83,11 @@ class CountyBorder(Base):
     neighbour_code: Mapped[str] = mapped_column(ForeignKey("divisions.code"), primary_key=True, index=True)
 
 
+@holds(
+    purpose="organising",
+    keeps="ever",
+    internal="id parent_id path name level division_code code joint closed_on successor_id",
+)
 class Organisation(Base):
     """A node of the organisation tree; `path` is the dot-separated ids from the root to itself, today.
 
@@ -106,6 +115,13 @@ class Organisation(Base):
     successor_id: Mapped[int | None] = mapped_column(ForeignKey("organisations.id"), index=True)
 
 
+@holds(
+    purpose="membership",
+    keeps="erased",
+    internal="rehearsal erased_at",
+    personal="id name",
+    sensitive="organisation_id place_code status",
+)
 class Member(Base):
     """A member with a home branch and, where known, a present place. The id is the dense member number."""
 
@@ -119,11 +135,14 @@ class Member(Base):
     status: Mapped[str] = mapped_column(Text, server_default="active")
     # A synthetic member, who takes part in rehearsals only; every list and figure of members leaves it out.
     rehearsal: Mapped[bool] = mapped_column(server_default=text("false"))
+    # When the person was erased: what is left is a number that nothing leads from.
+    erased_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     organisation: Mapped[Organisation] = relationship()
     place: Mapped[Division | None] = relationship()
 
 
+@holds(purpose="membership", keeps="erased", internal="id appid", personal="openid unionid member_id")
 class WechatIdentity(Base):
     """A WeChat user of one app and the member that it is bound to, one to one."""
 
@@ -137,6 +156,13 @@ class WechatIdentity(Base):
     member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), index=True)
 
 
+@holds(
+    purpose="membership",
+    keeps="erased",
+    internal="id expires_at used_at",
+    personal="member_id",
+    sensitive="code_hash",
+)
 class Invitation(Base):
     """A one-time code that binds a WeChat user to a member of the roster; only its SHA-256 is kept."""
 
@@ -149,6 +175,7 @@ class Invitation(Base):
     used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+@holds(purpose="access", keeps="session", internal="id app", personal="member_id created_at expires_at revoked_at")
 class MemberSession(Base):
     """One log-in of a member in one app; its id is in every access token that it was given."""
 
@@ -162,6 +189,7 @@ class MemberSession(Base):
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+@holds(purpose="access", keeps="session", internal="id session_id used_at expires_at", sensitive="token_hash")
 class RefreshToken(Base):
     """A refresh token of a session; good for one use, kept after it so that a second use is noticed."""
 
@@ -174,6 +202,7 @@ class RefreshToken(Base):
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+@holds(purpose="access", keeps="session", internal="session_id expires_at", personal="member_id")
 class Denial(Base):
     """A session whose access tokens are refused until the last of them has expired by itself."""
 
@@ -184,6 +213,13 @@ class Denial(Base):
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
+@holds(
+    purpose="access",
+    keeps="account",
+    internal="id organisation_id created_at",
+    personal="login name",
+    sensitive="password_hash",
+)
 class Organiser(Base):
     """An organiser's account: sees and edits what its organisation's subtree holds."""
 
@@ -199,6 +235,13 @@ class Organiser(Base):
     organisation: Mapped[Organisation] = relationship()
 
 
+@holds(
+    purpose="access",
+    keeps="session",
+    internal="id expires_at revoked_at",
+    personal="organiser_id",
+    sensitive="token_hash",
+)
 class OrganiserSession(Base):
     """An organiser's log-in in one browser; the cookie's SHA-256 is kept, never the cookie."""
 

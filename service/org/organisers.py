@@ -11,6 +11,7 @@ from argon2.exceptions import VerificationError
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from service import audit
 from service.errors import ServiceError
 from service.extensions import db
 from service.org.models import Organisation, OrganiserSession
@@ -60,12 +61,16 @@ def sign_in(login: str, password: str, *, now: datetime, hours: int) -> tuple[st
     # As much work for an unknown login as for a known one, so that time tells neither.
     matches = verified(account.password_hash if account else nobody(), password)
     if account is None or not matches:
+        # A pseudonym of what was tried: attempts on one login can be counted, whether it exists or not.
+        audit.note("login.failed", actor=audit.Party("login", login), now=now, outcome="refused")
+        db.session.commit()
         raise ServiceError("login_failed")
     if HASHER.check_needs_rehash(account.password_hash):
         account.password_hash = HASHER.hash(password)
     cookie = secrets.token_urlsafe(32)
     row = {"organiser_id": account.id, "token_hash": hashed(cookie), "expires_at": now + timedelta(hours=hours)}
     db.session.execute(insert(OrganiserSession).values(row))
+    audit.note("login", actor=audit.Party("organiser", account.id), now=now)
     db.session.commit()
     return cookie, of_cookie(cookie, now)
 
@@ -91,6 +96,7 @@ def sign_out(organiser: Organiser, now: datetime) -> None:
     """Close the session that `organiser` came with."""
     session = update(OrganiserSession).where(OrganiserSession.id == organiser.session)
     db.session.execute(session.values(revoked_at=now))
+    audit.note("logout", actor=audit.Party("organiser", organiser.id), now=now)
     db.session.commit()
 
 

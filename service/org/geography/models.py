@@ -7,10 +7,17 @@ from sqlalchemy.dialects.postgresql import DATERANGE, Range
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.extensions import Base
+from service.labels import holds
 
 KINDS = ("abolished", "renamed", "moved")
 
 
+@holds(
+    purpose="reference",
+    keeps="ever",
+    public="code kind effective_on former_name former_parent_code",
+    internal="id entered_by entered_at",
+)
 class DivisionChange(Base):
     """A change that an administrator entered, with the day from which it holds and what had been until then."""
 
@@ -31,6 +38,7 @@ class DivisionChange(Base):
     entered_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
+@holds(purpose="reference", keeps="ever", public="key name")
 class GeographySet(Base):
     """A named set of divisions, such as the counties along a border."""
 
@@ -40,6 +48,7 @@ class GeographySet(Base):
     name: Mapped[str] = mapped_column(Text)
 
 
+@holds(purpose="reference", keeps="ever", public="set_key code during")
 class GeographySetDivision(Base):
     """A division in a set for a time; `during` starts on its first day and ends before the first day after it."""
 

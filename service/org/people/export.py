@@ -1,10 +1,12 @@
 """The roster as a table for outside. With the numbers in the clear it can be enrolled again and changes nothing."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 
+from service import audit
 from service.extensions import db
 from service.org.people.identity import context
 from service.org.people.models import KINDS
@@ -23,6 +25,13 @@ MEMBERS = text(
     WHERE NOT m.rehearsal AND o.path >= :scope AND o.path < :end AND m.id > :after ORDER BY m.id LIMIT :batch
     """
 )
+
+
+def note_export(scope: str, *, reveal: bool, now: datetime) -> None:
+    """Note, before the first row leaves, that an operator takes the roster along; committed."""
+    event = "plaintext.read" if reveal else "data.exported"
+    audit.note(event, actor=audit.OPERATOR, now=now, details={"what": "roster", "below": scope})
+    db.session.commit()
 
 
 def rows(scope: str, *, ring: Keyring, reveal: bool) -> Iterator[tuple[str | int | None, ...]]:

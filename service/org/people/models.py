@@ -19,11 +19,19 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from service.extensions import Base
+from service.labels import holds
 from service.org.models import Member, Organisation
 
 KINDS = ("phone", "identity")
 
 
+@holds(
+    purpose="membership",
+    keeps="erased",
+    internal="kind key_id",
+    personal="member_id tail",
+    sensitive="ciphertext blind_index",
+)
 class SealedNumber(Base):
     """A member's number of one kind: to open with the key `key_id`, to find by its keyed index, never in the clear."""
 
@@ -41,6 +49,13 @@ class SealedNumber(Base):
     tail: Mapped[str] = mapped_column(Text)
 
 
+@holds(
+    purpose="membership",
+    keeps="erased",
+    internal="id",
+    personal="member_id",
+    sensitive="organisation_id reason starts_on ends_on proposed_at home_confirmed_at receiving_confirmed_at closed_on",
+)
 class Attachment(Base):
     """A dated stay of a member with a receiving branch; it counts once both branches have confirmed it."""
 
@@ -73,6 +88,13 @@ class Attachment(Base):
     organisation: Mapped[Organisation] = relationship()
 
 
+@holds(
+    purpose="membership",
+    keeps="erased",
+    internal="id",
+    personal="member_id",
+    sensitive="organisation_id title starts_on ends_on",
+)
 class Office(Base):
     """An office that a member holds in an organisation from one day until before another."""
 

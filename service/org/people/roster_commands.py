@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.clock import now as read_clock
 from service.errors import ServiceError
 from service.language import english, words
 from service.terminal import RUNNING, outages, refusals, settings, told
@@ -108,7 +109,9 @@ def export_roster(file: Path, reveal: bool, organisation: int | None, running: P
     from service.sheets import write
 
     with ready(running) as ring:
-        rows = export.rows(path_of(organisation), ring=ring, reveal=reveal)
+        scope = path_of(organisation)
+        export.note_export(scope, reveal=reveal, now=read_clock())
+        rows = export.rows(scope, ring=ring, reveal=reveal)
         file.touch(mode=0o600)
         with file.open("wb") as target:
             write(target, kind_of(file), headings=export.HEADINGS, rows=rows)

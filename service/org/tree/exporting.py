@@ -12,12 +12,13 @@ from service.org.models import Organisation
 from service.org.tree import asof
 from service.org.tree.affiliations import home_on
 from service.org.tree.files import BETWEEN, TITLES, key_of
-from service.org.tree.paths import ties_of
+from service.org.tree.paths import PATIENCE, ties_of
 
 
 def export_organisations(target: BinaryIO, kind: str, *, below: int | None, day: date) -> int:
     """Write a table of `kind` csv or xlsx, parents first; how many rows it has."""
     count = 0
+    db.session.execute(PATIENCE)
 
     def counted() -> Iterator[tuple[str | None, ...]]:
         nonlocal count

@@ -11,7 +11,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, text
+from psycopg.types.range import Range
+from sqlalchemy import func, select, text
 
 from service import sheets
 from service.errors import ServiceError
@@ -20,13 +21,16 @@ from service.org.entries import Entry, refuse_future
 from service.org.models import ORGANISATION_LEVELS, Division, Organisation
 from service.org.tree.changes import join_within, rename_within, reparent
 from service.org.tree.files import BETWEEN, HEADINGS, JOINTS, LEVELS, NUMBERED, REQUIRED, key_of
-from service.org.tree.paths import adopt_all, lock, ties_of
+from service.org.tree.models import Affiliation
+from service.org.tree.paths import PATIENCE, homes_on, lock, redraw, ties_of
 from service.org.tree.settling import settle
 
-PATIENCE = text("SET LOCAL statement_timeout = '15min'")
+# Autovacuum has not seen yet what has just been loaded: a full table is taken for an empty one, and read for every row.
+LEARN = text("ANALYZE organisations, affiliations")
 NUMBERS = text("SELECT nextval('organisations_id_seq') FROM generate_series(1, :most)")
 DEEPEST = 50
-COPY = "COPY organisations (id, parent_id, path, name, level, division_code, code, joint) FROM STDIN"
+ORGANISATIONS = "COPY organisations (id, parent_id, path, name, level, division_code, code, joint) FROM STDIN"
+AFFILIATIONS = "COPY affiliations (organisation_id, parent_id, during) FROM STDIN"
 
 
 @dataclass(slots=True)
@@ -152,17 +156,39 @@ def refuse_unknown_divisions(wanted: Iterable[Wanted]) -> None:
 def add(wanted: Mapping[str, Wanted], stored: dict[str, Stored], *, on: date) -> None:
     """Insert those that are not stored, parents first, and enter them in `stored`."""
     new = [one for one in parents_first(wanted, stored) if addable(one, wanted, stored)]
-    numbers = iter(db.session.scalars(NUMBERS, {"most": len(new)}).all())
+    if not new:
+        return
+    begun = begun_after(on)
+    affiliations, rows = [], []
+    for one, number in zip(new, db.session.scalars(NUMBERS, {"most": len(new)}).all(), strict=True):
+        above = stored.get(one.parent)
+        parent, path = (above.id, f"{above.path}.{number}") if above else (None, str(number))
+        rows.append((number, parent, path, one.fate.name, one.level, one.division, one.fate.code, one.joint))
+        if parent in begun:
+            begun[number] = begun[parent]
+        affiliations.append((number, parent, Range(begun.get(number, on), None)))
+        stored[one.fate.code] = Stored(number, path, one.fate.name, one.level, one.joint, one.division)
+        one.fate.fate = "added"
+    copy(ORGANISATIONS, rows)
+    copy(AFFILIATIONS, affiliations)
+    db.session.execute(LEARN)
+    redraw([number for number, *_ in rows])
+
+
+def begun_after(on: date) -> dict[int | None, date]:
+    """When those began that did not exist yet on the day of the file: nobody lies below them earlier."""
+    begin = func.min(func.lower(Affiliation.during))
+    question = select(Affiliation.organisation_id, begin.label("begin")).where(Affiliation.home)
+    rows = db.session.execute(question.group_by(Affiliation.organisation_id).having(begin > on))
+    return {row.organisation_id: row.begin for row in rows}
+
+
+def copy(statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Rows into a table, as fast as it takes them."""
     driver: Any = db.session.connection().connection.driver_connection
-    with driver.cursor().copy(COPY) as copy:
-        for one in new:
-            above, number = stored.get(one.parent), next(numbers)
-            path = f"{above.path}.{number}" if above else str(number)
-            values = (number, above.id if above else None, path, one.fate.name, one.level, one.division)
-            copy.write_row((*values, one.fate.code, one.joint))
-            stored[one.fate.code] = Stored(number, path, one.fate.name, one.level, one.joint, one.division)
-            one.fate.fate = "added"
-    adopt_all(on)
+    with driver.cursor().copy(statement) as into:
+        for row in rows:
+            into.write_row(row)
 
 
 def parents_first(wanted: Mapping[str, Wanted], stored: Mapping[str, Stored]) -> Iterator[Wanted]:
@@ -210,9 +236,10 @@ def rank(level: str) -> int:
 def change(wanted: Mapping[str, Wanted], stored: Mapping[str, Stored], *, on: date, entry: Entry) -> None:
     """Bring what is stored up to the file, the higher parents first, so that none stands in its own way."""
     rows = [one for one in wanted.values() if one.fate.fate == "unchanged"]
+    homes = homes_on(on)
     for one in sorted(rows, key=lambda one: depth(one.parent, wanted, stored)):
         try:
-            bring_up(one, stored, on=on, entry=entry)
+            bring_up(one, stored, homes, on=on, entry=entry)
         except ServiceError as error:
             one.fate.refuse(error.code)
     for one in wanted.values():
@@ -228,7 +255,9 @@ def depth(key: str, wanted: Mapping[str, Wanted], stored: Mapping[str, Stored]) 
     return steps + (stored[key].path.count(".") if key in stored else 0)
 
 
-def bring_up(one: Wanted, stored: Mapping[str, Stored], *, on: date, entry: Entry) -> None:
+def bring_up(
+    one: Wanted, stored: Mapping[str, Stored], homes: Mapping[int, int | None], *, on: date, entry: Entry
+) -> None:
     """Let a stored organisation be what its row says; ServiceError, and nothing changed, if it cannot."""
     own, above = stored[one.fate.code], stored.get(one.parent)
     if own.closed:
@@ -237,7 +266,7 @@ def bring_up(one: Wanted, stored: Mapping[str, Stored], *, on: date, entry: Entr
         raise ServiceError("conflict")
     if above is None and one.parent:
         raise ServiceError("parent_unknown")
-    if above and reparent(own.id, to=above.id, on=on, entry=entry):
+    if above and homes.get(own.id) != above.id and reparent(own.id, to=above.id, on=on, entry=entry):
         one.fate.change("moved")
     if own.name != one.fate.name and rename_within(own.id, name=one.fate.name, on=on, entry=entry):
         one.fate.change("renamed")

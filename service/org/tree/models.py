@@ -7,11 +7,13 @@ from sqlalchemy.dialects.postgresql import DATERANGE, Range
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.extensions import Base
+from service.labels import holds
 from service.org.models import PATH
 
 KINDS = ("moved", "merged", "closed", "joined", "parted", "renamed")
 
 
+@holds(purpose="organising", keeps="ever", internal="id organisation_id parent_id home during")
 class Affiliation(Base):
     """An organisation below a parent, or at the top, for a time: its home, or one more parent of a joint body."""
 
@@ -29,6 +31,7 @@ class Affiliation(Base):
     during: Mapped[Range[date]] = mapped_column(DATERANGE)
 
 
+@holds(purpose="organising", keeps="ever", internal="path during organisation_id home")
 class DatedPath(Base):
     """A path to an organisation for a time; a joint body has one through each of its parents.
 
@@ -44,6 +47,11 @@ class DatedPath(Base):
     home: Mapped[bool]
 
 
+@holds(
+    purpose="organising",
+    keeps="ever",
+    internal="id organisation_id kind effective_on other_id former_name entered_by entered_at settled",
+)
 class OrganisationChange(Base):
     """What was entered, by whom, and from which day it holds; `settled` once today's paths show it."""
 

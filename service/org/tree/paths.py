@@ -16,6 +16,13 @@ from service.org.tree.affiliations import FIRST, LAST, Tie
 from service.org.tree.models import Affiliation, DatedPath
 
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext('organisation tree'))")
+# A file of 150,000 rows takes longer than any request may, and much of that between two statements.
+PATIENCE = text(
+    """
+    SELECT set_config('statement_timeout', '15min', true),
+           set_config('idle_in_transaction_session_timeout', '15min', true)
+    """
+)
 # Above this many one drawing of the whole tree is quicker than one for each.
 FEW = 200
 DRAW = """
@@ -57,6 +64,13 @@ def ties_of(number: int) -> list[Tie]:
     question = select(Affiliation.parent_id, Affiliation.home, Affiliation.during)
     rows = db.session.execute(question.where(Affiliation.organisation_id == number).order_by(Affiliation.during))
     return [Tie(row.parent_id, row.home, *days(row.during)) for row in rows]
+
+
+def homes_on(day: date) -> dict[int, int | None]:
+    """The parent of every organisation on `day`."""
+    question = select(Affiliation.organisation_id, Affiliation.parent_id).where(Affiliation.home)
+    rows = db.session.execute(question.where(Affiliation.during.contains(day)))
+    return {row.organisation_id: row.parent_id for row in rows}
 
 
 def below(number: int, day: date) -> set[int]:
