@@ -13,7 +13,7 @@ COMPILED := fast_paths gateway gateway_faults gateway_fuzz gateway_guards gatewa
 PYTEST := $(BIN)/pytest --numprocesses $(or $(TEST_PROCESSES),3) --dist loadfile --no-loadscope-reorder
 
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(HERE)Makefile | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(HERE)Makefile | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: ## virtual environment, locked dependencies, front end
 	@$(HERE)deploy/setup.sh runtime
@@ -43,6 +43,9 @@ lint: test-setup ## style and types, of the front end too
 bench: test-setup compile ## measure against the peers; writes docs/benchmarks.*
 	@cd $(HERE) && $(BIN)/python -m bench
 
+bench-registers: test-setup ## the tree at 150,000 branches, the roster of 150,000 people; writes docs/benchmarks.*
+	@cd $(HERE) && $(BIN)/python -m bench registers
+
 bench-150k: test-setup compile ## the founding day whole with 150,000 members, faults included; writes docs/benchmarks.*
 	@cd $(HERE) && $(BIN)/python -m bench day
 
@@ -58,4 +61,4 @@ lock: ## renew the lock files (needs uv)
 clean: ## forget everything that was made here, data included
 	@rm -rf $(HERE).venv $(HERE).chunshui $(HERE)web/node_modules $(HERE)bench/peers/node_modules $(HERE)service/static
 
-.PHONY: help setup demo test-setup compile test test-compiled lint bench bench-150k bench-1m soak lock clean
+.PHONY: help setup demo test-setup compile test test-compiled lint bench bench-registers bench-150k bench-1m soak lock clean

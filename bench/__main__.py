@@ -4,13 +4,14 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from bench import cold, day, density, fanout, figures, joins, million, recovery, soak, tls
+from bench import cold, day, density, fanout, figures, joins, million, recovery, roster, soak, tls, tree
 from bench.figures import Figure
-from bench.stage import open_stage
+from bench.stage import Stage, open_stage
 
 ROWS = (joins.measure, tls.measure, density.measure, fanout.measure, recovery.measure, cold.measure)
+REGISTERS = (tree.measure, roster.measure)
 
 Measured = tuple[list[Figure], list[str]]
 
@@ -22,10 +23,20 @@ def say(line: str) -> None:
 
 def rows(_: int) -> Measured:
     """Every row of `make bench`, in one run."""
+    return one_after_another(ROWS)
+
+
+def registers(_: int) -> Measured:
+    """The organisation tree and the roster at full size."""
+    return one_after_another(REGISTERS)
+
+
+def one_after_another(measures: Sequence[Callable[[Stage, Callable[[str], None]], Measured]]) -> Measured:
+    """Several measurements on one stage."""
     measured: list[Figure] = []
     notes: list[str] = []
     with open_stage() as stage:
-        for measure in ROWS:
+        for measure in measures:
             found, more = measure(stage, say)
             measured += found
             notes += [*more, ""]
@@ -49,6 +60,7 @@ def hold_many(members: int) -> Measured:
 
 COMMANDS: dict[str, tuple[Callable[[int], Measured], str, int]] = {
     "rows": (rows, "make bench", 0),
+    "registers": (registers, "make bench-registers", 0),
     "day": (whole_day, "make bench-150k", day.FULL_SIZE),
     "soak": (long_soak, "make soak", soak.FULL_SIZE),
     "million": (hold_many, "make bench-1m", million.FULL_SIZE),
