@@ -26,6 +26,19 @@ MAX_BODY_BYTES = 64 * 1024
 SCHEMES = {
     "member": {"type": "http", "scheme": "bearer"},
     "organiser": {"type": "apiKey", "in": "cookie", "name": "chunshui_organiser"},
+    "programme": {
+        "type": "oauth2",
+        "flows": {
+            "clientCredentials": {
+                "tokenUrl": f"{API}/oauth/token",
+                "scopes": {
+                    "endpoints:read": "See receivers of webhooks and their deliveries.",
+                    "endpoints:write": "Register and remove receivers, send again.",
+                    "events:read": "Pull events.",
+                },
+            }
+        },
+    },
 }
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -125,9 +138,10 @@ def register_rooms(app: APIFlask) -> None:
     from service.notify import views as notify
     from service.org import access
     from service.org import views as org
+    from service.org.accounts import views as accounts
 
     access.init_app(app)
-    for room in (org, activity, live, checkin, notify):
+    for room in (org, accounts, activity, live, checkin, notify):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

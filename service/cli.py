@@ -1,43 +1,30 @@
 """The `chunshui` command. Exit codes: 0 done, 1 refused or figures that disagree, 2 wrong use or settings."""
 
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from rich.console import Console
 
 from service import __version__
-from service.config import Config, ConfigError
-from service.errors import ServiceError, problem
-from service.language import english, words
-from service.supervisor import ENVIRONMENT, HERE, InstallationError, installed, running_settings
+from service.account_commands import organiser
+from service.errors import ServiceError
+from service.language import words
+from service.supervisor import HERE, installed
+from service.terminal import FOLDER, OWN_DATA, RUNNING, outages, refusals, settings, told
 
 MEMBERS = click.IntRange(1, 150_000)
 SECONDS = click.FloatRange(0, 86_400)
 SHARE = click.FloatRange(0, 1)
-OWN_DATA = HERE / ".chunshui"
-FOLDER = click.Path(path_type=Path, file_okay=False)
 DATA_DIR = click.option(
     "--data-dir",
     type=FOLDER,
     default=OWN_DATA,
     show_default=".chunshui",
     help=words("数据目录，跨次运行保留。", "Data folder, kept between runs."),
-)
-RUNNING = click.option(
-    "--data-dir",
-    "running",
-    type=FOLDER,
-    help=words(
-        "使用以该数据目录运行的系统的配置；未设置 DATABASE_URL 时默认 .chunshui。",
-        "Take the settings of the installation that runs with this data folder; .chunshui without DATABASE_URL.",
-    ),
 )
 LAN = click.option("--lan", is_flag=True, help=words("向局域网开放。", "Open it to the local network."))
 
@@ -168,38 +155,6 @@ def rehearse(url: str | None, as_json: bool, running: Path | None, arrival: floa
     sys.exit(0 if agreed else 1)
 
 
-@main.group(help=words("组织者账号。", "Organisers' accounts."))
-def organiser() -> None:
-    """Accounts of people who hold days."""
-
-
-@organiser.command(
-    "add", help=words("新增组织者；密码从标准输入读取或提示。", "Add an organiser; the password is asked for.")
-)
-@click.argument("login")
-@click.option("--name", required=True, help=words("姓名。", "Name."))
-@click.option("--organisation", type=int, required=True, help=words("所属组织编号。", "Number of the organisation."))
-@RUNNING
-def add_organiser(login: str, name: str, organisation: int, running: Path | None) -> None:
-    """One new account; refused if the login is taken or the organisation unknown."""
-    from service.app import create_core
-    from service.org import organisers
-
-    with refusals(), outages(), create_core(settings(running)).app_context():
-        try:
-            number = organisers.add_organiser(login, name=name, password=asked_password(), organisation_id=organisation)
-        except ServiceError as error:
-            raise click.ClickException(told(error)) from None
-    click.echo(words(f"已新增组织者 {login}（编号 {number}）", f"added organiser {login} (number {number})"))
-
-
-def asked_password() -> str:
-    """The password of a new account: asked for twice at a terminal, else the first line of standard input."""
-    if sys.stdin.isatty():
-        return str(click.prompt(words("密码", "Password"), hide_input=True, confirmation_prompt=True))
-    return sys.stdin.readline().rstrip("\r\n")
-
-
 @main.group(help=words("数据库。", "The database."))
 def db() -> None:
     """Schema changes."""
@@ -238,32 +193,6 @@ def divisions(file: Path, running: Path | None) -> None:
     click.echo(words(f"已导入 {count} 行", f"imported {count} rows"))
 
 
-def settings(running: Path | None = None) -> Config:
-    """The settings of the environment, or of the installation that runs with the folder `running`.
-
-    Without either the installation of this folder is meant, if one runs. Wrong settings end the command with code 2.
-    """
-    if running is None and not os.environ.get("DATABASE_URL") and (OWN_DATA / ENVIRONMENT).exists():
-        running = OWN_DATA
-    try:
-        return Config.from_env(None if running is None else os.environ | running_settings(running))
-    except ConfigError as error:
-        wrong(error)
-
-
-def wrong(error: ConfigError) -> NoReturn:
-    """End the command: its settings cannot be used."""
-    click.echo(words(f"设置有误：{error}", f"wrong settings: {error}"), err=True)
-    sys.exit(2)
-
-
-def told(error: ServiceError) -> str:
-    """A refusal as one line for the terminal."""
-    document = problem(error, "en" if english() else "zh")
-    wrong_fields = ", ".join(document.get("errors", ()))
-    return f"{document['title']} ({document['code']}{': ' if wrong_fields else ''}{wrong_fields})"
-
-
 def become_gunicorn(process: str) -> None:
     """Turn this process into gunicorn with the settings file of `process`."""
     settings()
@@ -272,35 +201,7 @@ def become_gunicorn(process: str) -> None:
     os.execv(sys.executable, arguments)  # noqa: S606 - no shell is wanted
 
 
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Turn what an installation refuses into one line and exit code 1, and SIGTERM into an orderly end."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # A shell script starts what it puts into the background with SIGINT ignored; it is to end us there too.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    except InstallationError as error:
-        raise click.ClickException(str(error)) from None
-    except ConfigError as error:
-        wrong(error)
-
-
-@contextmanager
-def outages() -> Iterator[None]:
-    """Turn a server that does not answer into one line and exit code 1."""
-    from sqlalchemy.exc import DBAPIError
-
-    from service.live.rehearsal import GeneratorError
-
-    try:
-        yield
-    except DBAPIError as error:
-        said = str(error.orig).strip()
-        raise click.ClickException(words(f"数据库：{said}", f"the database: {said}")) from None
-    except (OSError, GeneratorError) as error:
-        raise click.ClickException(str(error)) from None
-
+main.add_command(organiser)
 
 if __name__ == "__main__":
     main()

@@ -67,7 +67,11 @@ class Config:
 
     access_token_seconds: int = setting(86_400, "Life of an access token; shortened by up to a tenth at random.")
     refresh_token_days: int = setting(30, "Life of a refresh token; each use replaces it.")
-    organiser_session_hours: int = setting(12, "Life of an organiser's session.")
+    organiser_session_hours: int = setting(12, "Life of an organiser's session, however much it is used.")
+    organiser_idle_seconds: int = setting(1800, "An organiser's session that is not used this long ends.")
+    second_factor_required: bool = setting(
+        True, "Whether every account needs a second factor; those with an administrator's office always do."
+    )
     deny_refresh_seconds: float = setting(5.0, "How often the gateway reloads the deny list and the streams.")
 
     lease_seconds: float = setting(5.0, "A gateway that is silent this long loses its members from the count.")

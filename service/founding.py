@@ -23,6 +23,9 @@ from service.config import Config
 from service.extensions import db
 from service.home import rehearsed
 from service.live.rehearsal import Candidate
+from service.org.accounts import sessions
+from service.org.accounts.opening import add_organiser
+from service.org.accounts.passwords import HASHER, verified
 from service.org.divisions import import_shipped
 from service.org.models import (
     Division,
@@ -34,7 +37,6 @@ from service.org.models import (
     OrganiserSession,
     within,
 )
-from service.org.organisers import HASHER, add_organiser, verified
 
 THEME = "学习新思想、建功新时代"
 HOMES = ("5101", "5103", "5114", "5109", "5113")  # 成都 自贡 眉山 遂宁 南充
@@ -170,6 +172,13 @@ def enrol_organiser(login: str, password: str, root: str) -> None:
     elif not verified(account.password_hash, password):
         account.password_hash = HASHER.hash(password)
     db.session.commit()
+
+
+def seat(login: str, config: Config, now: datetime) -> str:
+    """The Cookie header of a new session of an enrolled organiser, whatever the installation asks of people."""
+    account = db.session.scalars(select(Organiser.id).where(Organiser.login == login)).one()
+    opened = sessions.open_session(account, login, two_factors=True, terms=sessions.Terms.of(config), now=now)
+    return f"chunshui_organiser={opened.cookie}"
 
 
 def dismiss_organiser(login: str) -> None:

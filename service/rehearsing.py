@@ -115,7 +115,7 @@ def rehearse_against(config: Config, url: str, wishes: Wishes, *, reports: Path,
         founding.enrol_organiser(login, password, day.root)
         try:
             plan = planned(config, url, day, wishes)
-            report = witnessed(plan, day, Witness(url, login=login, password=password), console)
+            report = witnessed(plan, day, Witness(url, cookie=founding.seat(login, config, now)), console)
         finally:
             db.session.rollback()
             founding.dismiss_organiser(login)

@@ -73,6 +73,7 @@ def config(postgres_url: str, valkey_url: str) -> Config:
         wechat_secret="secret of the stand-in",
         wechat_api_url="http://127.0.0.1:1",
         webhook_private_addresses=True,
+        second_factor_required=False,
     )
 
 

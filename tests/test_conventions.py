@@ -14,7 +14,7 @@ from service.errors import ERRORS
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("notify", "org", "activity", "live", "checkin")
-COMPOSERS = {"app", "cli", "demo", "founding", "reckoning", "rehearsing", "watching"}
+COMPOSERS = {"account_commands", "app", "cli", "demo", "founding", "reckoning", "rehearsing", "terminal", "watching"}
 
 
 def sources() -> Iterator[Path]:

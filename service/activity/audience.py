@@ -8,7 +8,7 @@ from service.activity.models import Activity, ActivityInvitation, ActivityOrgani
 from service.auth import Actor
 from service.extensions import db
 from service.home import home_of, rehearses
-from service.org.models import Organisation, covers, within
+from service.org.models import Organisation, covers
 from service.org.organisations import lineage
 from service.org.organisers import Organiser
 
@@ -39,7 +39,7 @@ def organised_by(organiser: Organiser, *, tiers: Iterable[str] = ()) -> ColumnEl
         select(ActivityOrganiser.activity_id)
         .join(Organisation, Organisation.id == ActivityOrganiser.organisation_id)
         .where(ActivityOrganiser.activity_id == Activity.id)
-        .where(within(Organisation.path, organiser.organisation_path))
+        .where(organiser.reaches("activities", Organisation.path))
     )
     return (condition.where(ActivityOrganiser.tier.in_(tiers)) if tiers else condition).exists()
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import httpx
 import structlog
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, false, func, or_, select
 
 from service import sealing
 from service.errors import ServiceError
@@ -29,7 +29,7 @@ MOST_ENDPOINTS = 20
 
 
 class Organiser(Protocol):
-    """What this room needs to know of the organiser who asks."""
+    """What this room needs to know of who asks: an organiser, or a programme of one."""
 
     @property
     def id(self) -> int: ...
@@ -37,6 +37,8 @@ class Organiser(Protocol):
     def organisation_id(self) -> int: ...
     @property
     def organisation_path(self) -> str: ...
+    def paths(self, purpose: str) -> Sequence[str]: ...
+    def may(self, purpose: str, path: str) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +55,11 @@ def register(
 ) -> tuple[Endpoint, bytes]:
     """A new endpoint of the organiser's organisation and its signing secret. Commits.
 
-    ServiceError endpoint_refused for an address that webhooks may not go to, endpoint_limit for one too many.
+    ServiceError forbidden without a grant there, endpoint_refused for an address that webhooks may not go to,
+    endpoint_limit for one too many.
     """
+    if not organiser.may("push", organiser.organisation_path):
+        raise ServiceError("forbidden")
     check_url(url, private=private)
     mine = select(func.count(Endpoint.id)).where(Endpoint.organisation_id == organiser.organisation_id)
     if db.session.scalars(mine).one() >= MOST_ENDPOINTS:
@@ -166,6 +171,6 @@ def _contexts(endpoint: Endpoint) -> tuple[str, str]:
 
 
 def _within(organiser: Organiser) -> ColumnElement[bool]:
-    path = organiser.organisation_path
     # A path holds digits and dots only: nothing in it is special to LIKE.
-    return or_(Endpoint.organisation_path == path, Endpoint.organisation_path.like(f"{path}.%"))
+    column = Endpoint.organisation_path
+    return or_(false(), *(or_(column == path, column.like(f"{path}.%")) for path in organiser.paths("push")))

@@ -170,15 +170,18 @@ class Denial(Base):
 
 
 class Organiser(Base):
-    """An organiser's account: sees and edits what its organisation's subtree holds."""
+    """The account of somebody who organises or administers; what it may do, its grants say."""
 
     __tablename__ = "organisers"
+    __table_args__ = (UniqueConstraint("id", "office"),)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     login: Mapped[str] = mapped_column(Text, unique=True)
     name: Mapped[str] = mapped_column(Text)
     password_hash: Mapped[str] = mapped_column(Text)
     organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"))
+    # The one of the three offices that its grants may name: set by the first such grant, and never changed.
+    office: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
     organisation: Mapped[Organisation] = relationship()
@@ -192,6 +195,10 @@ class OrganiserSession(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
-    organiser_id: Mapped[int] = mapped_column(ForeignKey("organisers.id"), index=True)
+    organiser_id: Mapped[int] = mapped_column(ForeignKey("organisers.id", ondelete="CASCADE"), index=True)
+    # Whether a second factor was shown.
+    two_factors: Mapped[bool] = mapped_column(server_default=text("false"))
+    # The last use, known to the minute.
+    seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
