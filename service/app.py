@@ -113,6 +113,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.live import reaping
     from service.notify.backlog import Backlog
     from service.notify.courier import Courier, keep_house
+    from service.org.accounts.keeping import keep_house as keep_accounts
     from service.working import Task, look_at_services
 
     reaping.register_ledger(app, checked_in)
@@ -123,6 +124,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         # A run lasts for as long as there is something to deliver.
         Task("deliveries", 0.5, Courier(), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
+        Task("accounts kept", 60.0, keep_accounts),
         Task("backlog", 15.0, lambda _: backlog.read(now())),
         Task("services", 5.0, lambda _: look_at_services(board)),
     ]

@@ -25,7 +25,7 @@ from service.home import rehearsed
 from service.live.rehearsal import Candidate
 from service.org.accounts import sessions
 from service.org.accounts.opening import add_organiser
-from service.org.accounts.passwords import HASHER, verified
+from service.org.accounts.passwords import hash_of, verified
 from service.org.divisions import import_shipped
 from service.org.models import (
     Division,
@@ -170,7 +170,7 @@ def enrol_organiser(login: str, password: str, root: str) -> None:
         organisation = db.session.scalars(select(Organisation).where(Organisation.path == root)).one()
         add_organiser(login, name="演练组织者", password=password, organisation_id=organisation.id)
     elif not verified(account.password_hash, password):
-        account.password_hash = HASHER.hash(password)
+        account.password_hash = hash_of(password)
     db.session.commit()
 
 

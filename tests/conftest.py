@@ -10,6 +10,7 @@ import pytest
 import redis
 import sqlalchemy
 from apiflask import APIFlask
+from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy.orm import Session, sessionmaker
@@ -18,6 +19,7 @@ from service import embedded
 from service.app import create_app, create_core
 from service.config import Config
 from service.extensions import db as database
+from service.org.accounts import passwords
 
 SECRET = "a secret that only the tests know, 32+"
 # Speed over safety: nothing of a test run outlives it.
@@ -114,6 +116,12 @@ def db(app: APIFlask) -> Iterator[Session]:
 def client(app: APIFlask, db: Session) -> FlaskClient:
     """An HTTP client whose requests share the test's transaction."""
     return app.test_client()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> None:
+    """What makes guessing dear would make the tests slow."""
+    passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 
 @pytest.fixture(scope="session", autouse=True)

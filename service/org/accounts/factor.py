@@ -21,7 +21,7 @@ from service.org.accounts.models import RecoveryCode, SecondFactor
 from service.org.accounts.notes import note
 
 ISSUER = "春水"
-STEP_SECONDS = 30
+DIGITS, STEP_SECONDS = 6, 30
 # A phone's clock may be half a minute off.
 STEPS_OFF = 1
 CODES = 10
@@ -82,7 +82,7 @@ def confirm(account: int, code: str, *, keys: Sequence[str], now: datetime) -> l
 def passes(account: int, code: str, *, keys: Sequence[str], now: datetime) -> bool:
     """Whether `code` is the authenticator's, or a recovery code; it is used up, in the caller's transaction."""
     compact = normal(code)
-    if len(compact) == pyotp.TOTP("").digits and compact.isascii() and compact.isdigit():
+    if len(compact) == DIGITS and compact.isascii() and compact.isdigit():
         return _takes_step(account, compact, keys, now)
     used = update(RecoveryCode).where(RecoveryCode.organiser_id == account, RecoveryCode.used_at.is_(None))
     matching = used.where(RecoveryCode.code_hash == hashed(code)).values(used_at=now)
@@ -137,7 +137,7 @@ def _step_of(secret: str, code: str, now: datetime) -> int | None:
     """The time step near `now` whose code this is."""
     current = int(now.timestamp()) // STEP_SECONDS
     steps = range(current - STEPS_OFF, current + STEPS_OFF + 1)
-    totp = pyotp.TOTP(secret)
+    totp = pyotp.TOTP(secret, digits=DIGITS, interval=STEP_SECONDS)
     return next((step for step in steps if totp.verify(normal(code), for_time=step * STEP_SECONDS)), None)
 
 

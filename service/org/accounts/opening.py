@@ -8,7 +8,7 @@ from service.errors import ServiceError
 from service.extensions import db
 from service.org.accounts import grants, recovery
 from service.org.accounts.notes import note
-from service.org.accounts.passwords import HASHER, NONE, acceptable
+from service.org.accounts.passwords import NONE, acceptable, hash_of
 from service.org.models import Organisation
 from service.org.models import Organiser as Account
 from service.org.organisers import Organiser
@@ -50,7 +50,7 @@ def insert_account(login: str, *, name: str, password: str | None, organisation_
         wrong.append("organisation_id")
     if wrong:
         raise ServiceError("validation", errors={field: ["Not acceptable."] for field in wrong})
-    password_hash = NONE if password is None else HASHER.hash(password)
+    password_hash = NONE if password is None else hash_of(password)
     account = insert(Account).values(
         login=login, name=name, password_hash=password_hash, organisation_id=organisation_id
     )

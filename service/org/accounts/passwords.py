@@ -18,6 +18,16 @@ def acceptable(password: str) -> bool:
     return SHORTEST <= len(password) <= LONGEST
 
 
+def hash_of(password: str) -> str:
+    """What is stored of `password`."""
+    return HASHER.hash(password)
+
+
+def is_dated(password_hash: str) -> bool:
+    """Whether this was hashed with less work than is asked today."""
+    return HASHER.check_needs_rehash(password_hash)
+
+
 def verified(password_hash: str, password: str) -> bool:
     """Whether `password` is the one that was hashed."""
     try:

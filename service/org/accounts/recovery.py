@@ -18,7 +18,7 @@ from service.org.accounts import attempts, factor
 from service.org.accounts.ending import end_sessions
 from service.org.accounts.models import Recovery
 from service.org.accounts.notes import note
-from service.org.accounts.passwords import HASHER, acceptable
+from service.org.accounts.passwords import acceptable, hash_of
 from service.org.models import Organisation
 from service.org.models import Organiser as Account
 from service.org.organisers import Organiser
@@ -115,7 +115,7 @@ def use(login: str, *, code: str, password: str, now: datetime) -> int:
         raise ServiceError("recovery_invalid")
     recovery.closed_at = now
     number = recovery.organiser_id
-    db.session.execute(update(Account).where(Account.id == number).values(password_hash=HASHER.hash(password)))
+    db.session.execute(update(Account).where(Account.id == number).values(password_hash=hash_of(password)))
     factor.remove(number)
     end_sessions(number, now)
     attempts.forget(login)

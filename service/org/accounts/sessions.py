@@ -16,7 +16,7 @@ from service.org.accounts import attempts, factor, recovery
 from service.org.accounts.ending import end_sessions
 from service.org.accounts.models import Grant
 from service.org.accounts.notes import note
-from service.org.accounts.passwords import HASHER, acceptable, nobody, verified
+from service.org.accounts.passwords import acceptable, hash_of, is_dated, nobody, verified
 from service.org.models import Organisation, OrganiserSession
 from service.org.models import Organiser as Account
 from service.org.organisers import Held, Organiser
@@ -98,8 +98,8 @@ def sign_in(
         db.session.rollback()
         note("login.code_failed", by=None, account=account.id)
         raise ServiceError("login_failed")
-    if HASHER.check_needs_rehash(account.password_hash):
-        account.password_hash = HASHER.hash(password)
+    if is_dated(account.password_hash):
+        account.password_hash = hash_of(password)
     attempts.forget(login, known)
     return open_session(account.id, login, two_factors=two_factors, terms=terms, now=now)
 
@@ -179,7 +179,7 @@ def change_password(organiser: Organiser, *, password: str, new_password: str, n
     if not acceptable(new_password):
         raise ServiceError("validation", errors={"new_password": ["Not acceptable."]})
     account = _asked_again(organiser, password, now)
-    account.password_hash = HASHER.hash(new_password)
+    account.password_hash = hash_of(new_password)
     end_sessions(organiser.id, now, but=organiser.session)
     attempts.forget(account.login, _device(organiser))
     note("password.changed", by=organiser.id, account=organiser.id)
