@@ -9,7 +9,7 @@ from apiflask import APIFlask
 from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service import errors, metrics, probes, valkey
+from service import errors, limits, metrics, probes, valkey
 from service.auth import public
 from service.clock import now
 from service.config import Config
@@ -60,6 +60,7 @@ def create_app(config: Config | None = None) -> APIFlask:
     errors.init_app(app)
     board = metrics.Board("web")
     app.extensions["traffic"] = traffic = Traffic(app, board)
+    limits.init_app(app)
     register_rooms(app)
     register_probes(app, board)
     app.security_schemes = SCHEMES

@@ -37,6 +37,7 @@ from service.org.models import (
     OrganiserSession,
     within,
 )
+from service.scope import scoped
 
 THEME = "学习新思想、建功新时代"
 HOMES = ("5101", "5103", "5114", "5109", "5113")  # 成都 自贡 眉山 遂宁 南充
@@ -75,7 +76,7 @@ def load(now: datetime) -> Enactment:
     """Divisions, tree and the day of 2023 if they are missing; and a new rehearsal that has just opened."""
     import_shipped()
     plant_tree()
-    if db.session.scalar(select(Activity.id).where(Activity.theme == THEME, ~Activity.rehearsal)) is None:
+    if db.session.scalar(scoped(select(Activity.id), Activity.theme == THEME, ~Activity.rehearsal)) is None:
         hold(HELD_AT, HELD_AT + LASTS, rehearsal=False)
     return enact(now, REHEARSAL_LASTS)
 
@@ -165,7 +166,7 @@ def hosts() -> list[int]:
 
 def enrol_organiser(login: str, password: str, root: str) -> None:
     """The demo's organiser, who sees the whole tree; there already, it gets this password."""
-    account = db.session.scalar(select(Organiser).where(Organiser.login == login))
+    account = db.session.scalar(scoped(select(Organiser), Organiser.login == login))
     if account is None:
         organisation = db.session.scalars(select(Organisation).where(Organisation.path == root)).one()
         add_organiser(login, name="演练组织者", password=password, organisation_id=organisation.id)
@@ -176,7 +177,7 @@ def enrol_organiser(login: str, password: str, root: str) -> None:
 
 def seat(login: str, config: Config, now: datetime) -> str:
     """The Cookie header of a new session of an enrolled organiser, whatever the installation asks of people."""
-    account = db.session.scalars(select(Organiser.id).where(Organiser.login == login)).one()
+    account = db.session.scalars(scoped(select(Organiser.id), Organiser.login == login)).one()
     opened = sessions.open_session(account, login, two_factors=True, terms=sessions.Terms.of(config), now=now)
     return f"chunshui_organiser={opened.cookie}"
 
@@ -184,8 +185,8 @@ def seat(login: str, config: Config, now: datetime) -> str:
 def dismiss_organiser(login: str) -> None:
     """Take an organiser's account away again, with its sessions."""
     number = select(Organiser.id).where(Organiser.login == login).scalar_subquery()
-    db.session.execute(delete(OrganiserSession).where(OrganiserSession.organiser_id == number))
-    db.session.execute(delete(Organiser).where(Organiser.login == login))
+    db.session.execute(scoped(delete(OrganiserSession), OrganiserSession.organiser_id == number))
+    db.session.execute(scoped(delete(Organiser), Organiser.login == login))
     db.session.commit()
 
 
@@ -211,7 +212,7 @@ def enrolled(number: int, *, secret: str, now: datetime, below: Sequence[str] = 
     """`number` synthetic members at home below one of the paths, the missing ones enrolled."""
     found = _people(number, below)
     if missing := number - len(found):
-        first = db.session.scalar(select(func.count()).select_from(Member).where(is_synthetic())) or 0
+        first = db.session.scalar(scoped(select(func.count()).select_from(Member), is_synthetic())) or 0
         branches, places = _branches(below), _places()
         for start in range(first, first + missing, CHUNK):
             indices = range(start, min(start + CHUNK, first + missing))

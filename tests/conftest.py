@@ -1,7 +1,9 @@
 """Real servers once per run; a savepoint per test in PostgreSQL, an empty Valkey per test."""
 
 import os
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +15,16 @@ from apiflask import APIFlask
 from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 
 from service import embedded
 from service.app import create_app, create_core
 from service.config import Config
 from service.extensions import db as database
 from service.org.accounts import passwords
+from service.scope import demand
 
+OURS = re.compile(re.escape(str(Path(__file__).parent.parent)) + r"/(service|tests)/")
 SECRET = "a secret that only the tests know, 32+"
 # Speed over safety: nothing of a test run outlives it.
 VOLATILE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -97,6 +101,19 @@ def app(shared_app: APIFlask, valkey: redis.Redis) -> Iterator[APIFlask]:
         yield shared_app
 
 
+def demand_of_service(state: ORMExecuteState) -> None:
+    """Demand a scope as the service's own session does; what a test asks by itself needs none."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and not OURS.match(frame.f_code.co_filename):
+        frame = frame.f_back
+    if (OURS.match(frame.f_code.co_filename) or [None, ""])[1] == "service":
+        demand(state)
+
+
+sqlalchemy.event.remove(database.session, "do_orm_execute", demand)
+sqlalchemy.event.listen(database.session, "do_orm_execute", demand_of_service)
+
+
 @pytest.fixture
 def db(app: APIFlask) -> Iterator[Session]:
     """The session; whatever the test commits is undone after it, by an outer transaction."""
@@ -104,6 +121,7 @@ def db(app: APIFlask) -> Iterator[Session]:
     outer = connection.begin()
     previous = database.session
     bound = sessionmaker(bind=connection, join_transaction_mode="create_savepoint")
+    sqlalchemy.event.listen(bound, "do_orm_execute", demand_of_service)
     database.session = sqlalchemy.orm.scoped_session(bound)  # type: ignore[arg-type]
     yield database.session()
     database.session.remove()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select, true
 
 from service.activity.models import Activity, ActivityInvitation, ActivityOrganiser, Sitting, Stream
 from service.auth import Actor
@@ -11,6 +11,7 @@ from service.home import home_of, rehearses
 from service.org.models import Organisation, covers
 from service.org.organisations import lineage
 from service.org.organisers import Organiser
+from service.scope import scoped
 
 
 def invites(attendance: str, invited: Iterable[str], organisation: str, *, rehearsal: bool) -> bool:
@@ -59,15 +60,16 @@ def organising(stream: int) -> list[Organisation]:
     """The organisations that hold the stream's activity, in the order of announcement."""
     return list(
         db.session.scalars(
-            select(Organisation)
-            .join(ActivityOrganiser, ActivityOrganiser.organisation_id == Organisation.id)
-            .join(Sitting, Sitting.activity_id == ActivityOrganiser.activity_id)
-            .join(Stream, Stream.sitting_id == Sitting.id)
-            .where(Stream.id == stream)
-            .order_by(ActivityOrganiser.position)
+            scoped(
+                select(Organisation)
+                .join(ActivityOrganiser, ActivityOrganiser.organisation_id == Organisation.id)
+                .join(Sitting, Sitting.activity_id == ActivityOrganiser.activity_id)
+                .join(Stream, Stream.sitting_id == Sitting.id),
+                Stream.id == stream,
+            ).order_by(ActivityOrganiser.position)
         )
     )
 
 
 def _holds(*conditions: ColumnElement[bool]) -> bool:
-    return bool(db.session.scalar(select(select(Activity.id).where(*conditions).exists())))
+    return bool(db.session.scalar(scoped(select(true()), select(Activity.id).where(*conditions).exists())))

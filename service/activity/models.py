@@ -22,6 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from service.extensions import Base
 from service.org.models import Organisation
+from service.scope import Scoped
 
 KINDS = ("themed_day", "dialogue", "joint_class", "training", "seminar", "meeting")
 ATTENDANCES = ("open", "rostered")
@@ -44,7 +45,7 @@ class Series(Base):
     name: Mapped[str] = mapped_column(Text, unique=True)
 
 
-class Activity(Base):
+class Activity(Scoped, Base):
     """What is held. `open`: any bound member may come and nobody is expected; `rostered`: the invited are."""
 
     __tablename__ = "activities"
@@ -99,7 +100,7 @@ class ActivityInvitation(Base):
     organisation: Mapped[Organisation] = relationship()
 
 
-class Sitting(Base):
+class Sitting(Scoped, Base):
     """One time window of an activity, with its own check-in window."""
 
     __tablename__ = "sittings"
@@ -122,7 +123,7 @@ class Sitting(Base):
     streams: Mapped[list[Stream]] = relationship(order_by="Stream.id", cascade="all, delete-orphan")
 
 
-class Stream(Base):
+class Stream(Scoped, Base):
     """A transmission of a sitting; the live room keeps its peak here."""
 
     __tablename__ = "streams"

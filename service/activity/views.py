@@ -16,6 +16,7 @@ from service.activity.schemas import ActivitiesOut, ActivityDetail, ActivityEdit
 from service.auth import granted, member_required, public
 from service.clock import now as read_clock
 from service.config import Config
+from service.limits import per_account
 from service.org.access import member_or_organiser
 
 bp = APIBlueprint("activity", __name__, tag="Activities")
@@ -71,6 +72,7 @@ def show(activity_id: int) -> dict[str, Any]:
 
 @bp.post("/activities")
 @granted("activities")
+@per_account
 @bp.input(ActivityIn)
 @bp.output(ActivityDetail, status_code=201)
 def create(json_data: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +85,7 @@ def create(json_data: dict[str, Any]) -> dict[str, Any]:
 
 @bp.patch(ACTIVITY)
 @granted("activities")
+@per_account
 @bp.input(ActivityEdit)
 @bp.output(ActivityDetail)
 def edit(activity_id: int, json_data: dict[str, Any]) -> dict[str, Any]:

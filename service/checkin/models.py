@@ -18,11 +18,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.extensions import Base
 from service.org.models import PATH
+from service.scope import Scoped
 
 METHODS = ("self", "onsite_qr", "group", "proxy", "paper", "makeup")
 
 
-class CheckIn(Base):
+class CheckIn(Scoped, Base):
     """A member's attendance record, with home and place as they were on the day."""
 
     __tablename__ = "check_ins"

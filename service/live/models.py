@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.extensions import Base
+from service.scope import Scoped
 
 
 class Gateway(Base):
@@ -20,7 +21,7 @@ class Gateway(Base):
     heard_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
-class Stay(Base):
+class Stay(Scoped, Base):
     """One continuous presence of one connection in a stream.
 
     Leaving and joining again on one connection gives the next `sequence`. Paths, channel and source are as they were

@@ -16,6 +16,7 @@ from service.extensions import db
 from service.live.scripts import Slot, slots_of
 from service.org.models import Division, Organisation, covers
 from service.org.organisers import Organiser
+from service.scope import scoped
 
 # More children than any node of the country has.
 MOST_CHILDREN = 3000
@@ -51,7 +52,7 @@ def view_of(organiser: Organiser, stream: int, *, organisation: int | None = Non
         raise ServiceError("stream_unknown")
     home, homes = home_of(organiser, stream, organisation)
     there, places = place_of(place)
-    shards = db.session.scalars(select(Stream.shards).where(Stream.id == stream)).one()
+    shards = db.session.scalars(scoped(select(Stream.shards), Stream.id == stream)).one()
     return View(slots_of(stream, shards), home, tuple(homes), there, tuple(places))
 
 

@@ -18,6 +18,7 @@ from service.errors import ServiceError
 from service.extensions import db
 from service.notify.channels.addresses import is_public, literal
 from service.notify.models import Endpoint
+from service.scope import everything, scoped
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ def register(
     if not organiser.may("push", organiser.organisation_path):
         raise ServiceError("forbidden")
     check_url(url, private=private)
-    mine = select(func.count(Endpoint.id)).where(Endpoint.organisation_id == organiser.organisation_id)
+    mine = scoped(select(func.count(Endpoint.id)), Endpoint.organisation_id == organiser.organisation_id)
     if db.session.scalars(mine).one() >= MOST_ENDPOINTS:
         raise ServiceError("endpoint_limit", limit=MOST_ENDPOINTS)
     signing = randomness.token_bytes(KEY_BYTES)
@@ -102,12 +103,12 @@ def check_url(url: str, *, private: bool) -> None:
 
 def visible(organiser: Organiser) -> list[Endpoint]:
     """The endpoints of the organiser's part of the tree."""
-    return list(db.session.scalars(select(Endpoint).where(_within(organiser)).order_by(Endpoint.id)))
+    return list(db.session.scalars(scoped(select(Endpoint), _within(organiser)).order_by(Endpoint.id)))
 
 
 def find(endpoint_id: int, organiser: Organiser) -> Endpoint:
     """One of them; ServiceError not_found for any other."""
-    found = db.session.scalar(select(Endpoint).where(Endpoint.id == endpoint_id, _within(organiser)))
+    found = db.session.scalar(scoped(select(Endpoint), Endpoint.id == endpoint_id, _within(organiser)))
     if found is None:
         raise ServiceError("not_found")
     return found
@@ -124,7 +125,7 @@ def addresses(ids: Collection[int], *, secrets: Sequence[str]) -> dict[int, Addr
     if not ids:
         return {}
     found = {}
-    for endpoint in db.session.scalars(select(Endpoint).where(Endpoint.id.in_(ids))):
+    for endpoint in db.session.scalars(scoped(select(Endpoint), Endpoint.id.in_(ids))):
         try:
             signing, subject_key = _open(endpoint, secrets=secrets)
         except sealing.SealBrokenError as error:
@@ -138,7 +139,7 @@ def reseal(secrets: Sequence[str]) -> int:
     """Seal with the first of `secrets` what another one sealed; how many endpoints. Commits."""
     stale = [
         endpoint
-        for endpoint in db.session.scalars(select(Endpoint))
+        for endpoint in db.session.scalars(everything("every secret is sealed anew", select(Endpoint)))
         if not sealing.is_current(endpoint.secret_ciphertext, secrets[0])
     ]
     for endpoint in stale:

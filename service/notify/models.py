@@ -25,11 +25,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from service.extensions import Base
+from service.scope import Scoped
 
 STATES = ("pending", "delivered", "dead")
 
 
-class Endpoint(Base):
+class Endpoint(Scoped, Base):
     """A receiver of webhooks, registered for an organisation and everything below it."""
 
     __tablename__ = "endpoints"
@@ -64,7 +65,7 @@ class Outbox(Base):
     fanned_out_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
-class Delivery(Base):
+class Delivery(Scoped, Base):
     """One event on its way to one endpoint."""
 
     __tablename__ = "deliveries"

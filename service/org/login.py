@@ -20,6 +20,7 @@ from service.extensions import db
 from service.org.models import Denial, MemberSession
 from service.org.roster import MemberFacts, bind, bound_member, member_facts
 from service.org.wechat import WechatUser
+from service.scope import scoped
 
 # Clocks of machines differ a little: a denial outlives the tokens that it denies.
 SKEW = timedelta(minutes=5)
@@ -49,12 +50,14 @@ OPEN = text(
 # The lock makes the second of two concurrent uses wait, and see that it is the second.
 CURRENT = text(
     """
+    -- scope: who holds the token
     SELECT t.id, t.used_at, t.expires_at, s.id AS session, s.member_id AS member, s.revoked_at
     FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.token_hash = :token_hash FOR UPDATE
     """
 )
 ROTATE = text(
     """
+    -- scope: the session of the token that was shown
     WITH session AS (UPDATE sessions SET expires_at = :expires WHERE id = :session),
         used AS (UPDATE refresh_tokens SET used_at = :now WHERE id = :used)
     INSERT INTO refresh_tokens (session_id, token_hash, expires_at) VALUES (:session, :token_hash, :expires)
@@ -106,7 +109,7 @@ def log_out(actor: Actor, now: datetime) -> None:
 def revoke(session: int, now: datetime) -> None:
     """Close a session and deny its access tokens, in the caller's transaction."""
     open_one = (MemberSession.id == session) & MemberSession.revoked_at.is_(None)
-    closed = update(MemberSession).where(open_one).values(revoked_at=now).returning(MemberSession.member_id)
+    closed = scoped(update(MemberSession), open_one).values(revoked_at=now).returning(MemberSession.member_id)
     member = db.session.scalar(closed)
     if member is None:
         return

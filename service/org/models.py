@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
 
 from service.extensions import Base
+from service.scope import Scoped
 
 # Bytewise order makes a subtree one range of the index, whatever locale the server has.
 PATH = Text(collation="C")
@@ -91,7 +92,7 @@ class Organisation(Base):
     division_code: Mapped[str | None] = mapped_column(ForeignKey("divisions.code"))
 
 
-class Member(Base):
+class Member(Scoped, Base):
     """A member with a home branch and, where known, a present place. The id is the dense member number."""
 
     __tablename__ = "members"
@@ -109,7 +110,7 @@ class Member(Base):
     place: Mapped[Division | None] = relationship()
 
 
-class WechatIdentity(Base):
+class WechatIdentity(Scoped, Base):
     """A WeChat user of one app and the member that it is bound to, one to one."""
 
     __tablename__ = "wechat_identities"
@@ -122,7 +123,7 @@ class WechatIdentity(Base):
     member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), index=True)
 
 
-class Invitation(Base):
+class Invitation(Scoped, Base):
     """A one-time code that binds a WeChat user to a member of the roster; only its SHA-256 is kept."""
 
     __tablename__ = "invitations"
@@ -134,7 +135,7 @@ class Invitation(Base):
     used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
-class MemberSession(Base):
+class MemberSession(Scoped, Base):
     """One log-in of a member in one app; its id is in every access token that it was given."""
 
     __tablename__ = "sessions"
@@ -169,7 +170,7 @@ class Denial(Base):
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
-class Organiser(Base):
+class Organiser(Scoped, Base):
     """The account of somebody who organises or administers; what it may do, its grants say."""
 
     __tablename__ = "organisers"
@@ -187,7 +188,7 @@ class Organiser(Base):
     organisation: Mapped[Organisation] = relationship()
 
 
-class OrganiserSession(Base):
+class OrganiserSession(Scoped, Base):
     """An organiser's log-in in one browser; the cookie's SHA-256 is kept, never the cookie."""
 
     __tablename__ = "organiser_sessions"

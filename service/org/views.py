@@ -8,6 +8,7 @@ from flask import current_app, g
 from service.auth import member_required, public
 from service.clock import now as read_clock
 from service.errors import ServiceError
+from service.limits import logins_per_network
 from service.org import demo, login, roster, wechat
 from service.org.roster import MemberFacts
 from service.org.schemas import GuestOut, LoginIn, LoginOut, MemberOut, RefreshIn
@@ -19,6 +20,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @bp.post("/sessions")
 @public
+@logins_per_network
 @bp.input(LoginIn)
 @bp.output(LoginOut, status_code=201)
 def log_in(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
@@ -33,6 +35,7 @@ def log_in(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, st
 
 @bp.post("/sessions/refresh")
 @public
+@logins_per_network
 @bp.input(RefreshIn)
 @bp.output(LoginOut)
 def refresh(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:

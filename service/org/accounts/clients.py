@@ -22,6 +22,7 @@ from service.org.accounts.models import ApiClient, ApiClientSecret
 from service.org.accounts.notes import note
 from service.org.models import Organisation, covers
 from service.org.organisers import Organiser
+from service.scope import scoped
 
 # What a programme may be let do; `events:read` is for the pull of events.
 SCOPES = ("endpoints:read", "endpoints:write", "events:read")
@@ -53,7 +54,7 @@ def register(organiser: Organiser, *, name: str, scopes: Collection[str], now: d
     """A new client of the organiser's organisation and its secret; committed. ServiceError forbidden, client_limit."""
     if not organiser.may("push", organiser.organisation_path):
         raise ServiceError("forbidden")
-    mine = select(func.count(ApiClient.id)).where(ApiClient.organisation_id == organiser.organisation_id)
+    mine = scoped(select(func.count(ApiClient.id)), ApiClient.organisation_id == organiser.organisation_id)
     if db.session.scalars(mine.where(ApiClient.disabled_at.is_(None))).one() >= MOST_CLIENTS:
         raise ServiceError("client_limit", limit=MOST_CLIENTS)
     client = ApiClient(
@@ -117,7 +118,7 @@ def issue(client_id: str, secret: str, *, scope: str | None, key: str, now: date
     """
     valid = or_(ApiClientSecret.expires_at.is_(None), ApiClientSecret.expires_at > now)
     question = select(ApiClient).join(ApiClientSecret, ApiClientSecret.client_id == ApiClient.id)
-    question = question.where(ApiClient.client_id == client_id, ApiClient.disabled_at.is_(None), valid)
+    question = scoped(question, ApiClient.client_id == client_id, ApiClient.disabled_at.is_(None), valid)
     shown = question.where(ApiClientSecret.secret_hash == hashed(secret))
     # A number of ours is printable; PostgreSQL could not even be asked for others.
     client = db.session.scalars(shown).one_or_none() if client_id.isprintable() else None
@@ -140,7 +141,7 @@ def of_token(token: str, *, keys: Sequence[str], now: datetime) -> Programme:
     if now.timestamp() >= expires:
         raise ServiceError("token_expired")
     question = select(ApiClient).options(joinedload(ApiClient.organisation))
-    client = db.session.scalars(question.where(ApiClient.id == number, ApiClient.disabled_at.is_(None))).one_or_none()
+    client = db.session.scalars(scoped(question, ApiClient.id == number, ApiClient.disabled_at.is_(None))).one_or_none()
     if client is None:
         raise ServiceError("token_invalid")
     return Programme(client.created_by, client.id, client.organisation_id, client.organisation.path, frozenset(scopes))
@@ -159,7 +160,7 @@ def _new_secret(client: ApiClient, now: datetime) -> str:
 
 def _within(organiser: Organiser) -> Select[ApiClient]:
     reached = select(Organisation.id).where(organiser.reaches("push", Organisation.path))
-    return select(ApiClient).where(ApiClient.organisation_id.in_(reached))
+    return scoped(select(ApiClient), ApiClient.organisation_id.in_(reached))
 
 
 def _sign(key: str, payload: str) -> bytes:

@@ -15,6 +15,7 @@ from service.org.accounts.roles import PURPOSES_OF, office_of
 from service.org.models import Organisation
 from service.org.models import Organiser as Account
 from service.org.organisers import Organiser
+from service.scope import scoped
 
 
 def give(
@@ -34,7 +35,7 @@ def give(
     """
     organisation = db.session.get(Organisation, organisation_id)
     known = organisation is not None and giver.may("grants", organisation.path)
-    if not known or db.session.scalar(select(Account.id).where(Account.id == account)) is None:
+    if not known or db.session.scalar(scoped(select(Account.id), Account.id == account)) is None:
         raise ServiceError("not_found")
     if account == giver.id:
         raise ServiceError("forbidden")
@@ -50,7 +51,7 @@ def give(
         given_by=giver.id,
     )
     db.session.commit()
-    return db.session.scalars(_shown().where(Grant.id == number)).one()
+    return db.session.scalars(_shown(Grant.id == number)).one()
 
 
 def enter(
@@ -97,12 +98,12 @@ def enter_role(account: int, *, role: str, organisation_id: int, valid_to: datet
 
 def revoke(revoker: Organiser, grant_id: int, now: datetime) -> None:
     """End a grant at once; quiet if it has ended already. Commits. ServiceError not_found, forbidden for one's own."""
-    grant = db.session.scalars(_shown().where(Grant.id == grant_id, _within(revoker))).one_or_none()
+    grant = db.session.scalars(_shown(Grant.id == grant_id, _within(revoker))).one_or_none()
     if grant is None:
         raise ServiceError("not_found")
     if grant.organiser_id == revoker.id:
         raise ServiceError("forbidden")
-    ended = update(Grant).where(Grant.id == grant_id, Grant.revoked_at.is_(None))
+    ended = scoped(update(Grant), Grant.id == grant_id, Grant.revoked_at.is_(None))
     db.session.execute(ended.values(revoked_at=now, revoked_by=revoker.id))
     # An open wall shows what it was let see when it asked: it has to ask anew.
     end_sessions(grant.organiser_id, now)
@@ -112,22 +113,20 @@ def revoke(revoker: Organiser, grant_id: int, now: datetime) -> None:
 
 def of_account(asker: Organiser, account: int) -> Sequence[Grant]:
     """The account's grants below the asker's part of the tree, past ones too, the newest first."""
-    return db.session.scalars(
-        _shown().where(Grant.organiser_id == account, _within(asker)).order_by(Grant.id.desc())
-    ).all()
+    return db.session.scalars(_shown(Grant.organiser_id == account, _within(asker)).order_by(Grant.id.desc())).all()
 
 
 def _take_office(account: int, office: str | None) -> None:
     if office is None:
         return
     # Whoever comes second, even at the same moment, finds the office taken.
-    taken = update(Account).where(Account.id == account, (Account.office.is_(None)) | (Account.office == office))
+    taken = scoped(update(Account), Account.id == account, (Account.office.is_(None)) | (Account.office == office))
     if db.session.scalar(taken.values(office=office).returning(Account.id)) is None:
         raise ServiceError("office_held")
 
 
-def _shown() -> Select[Grant]:
-    return select(Grant).options(joinedload(Grant.organisation))
+def _shown(*conditions: ColumnElement[bool]) -> Select[Grant]:
+    return scoped(select(Grant), *conditions).options(joinedload(Grant.organisation))
 
 
 def _within(asker: Organiser) -> ColumnElement[bool]:

@@ -30,11 +30,12 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from service.extensions import Base
 from service.org.accounts.roles import OFFICES, PURPOSES, ROLES
 from service.org.models import Organisation, Organiser
+from service.scope import Scoped
 
 MOMENT = DateTime(timezone=True)
 
 
-class Grant(Base):
+class Grant(Scoped, Base):
     """What an account may do: a role, for a purpose, at an organisation and below it, between two dates.
 
     Never changed, only revoked. `office` repeats the role if it is one of the three that are held apart; the foreign
@@ -104,7 +105,7 @@ class RecoveryCode(Base):
     used_at: Mapped[datetime | None] = mapped_column(MOMENT)
 
 
-class Recovery(Base):
+class Recovery(Scoped, Base):
     """A way back in for one account: proposed by one administrator, approved by another, used once by its owner."""
 
     __tablename__ = "recoveries"
@@ -142,7 +143,7 @@ class LoginAttempts(Base):
     open_at: Mapped[datetime] = mapped_column(MOMENT)
 
 
-class ApiClient(Base):
+class ApiClient(Scoped, Base):
     """A programme that acts for an organisation, within its scopes."""
 
     __tablename__ = "api_clients"

@@ -22,6 +22,7 @@ from service.org.accounts.passwords import acceptable, hash_of
 from service.org.models import Organisation
 from service.org.models import Organiser as Account
 from service.org.organisers import Organiser
+from service.scope import scoped
 
 PROPOSAL = timedelta(days=3)
 CODE_SECONDS = 3600
@@ -90,7 +91,7 @@ def issue_now(account: int, now: datetime) -> str:
 def issue(account: int, *, now: datetime, seconds: int = CODE_SECONDS) -> str:
     """The same in the caller's transaction, good for `seconds`."""
     db.session.execute(
-        update(Recovery).where(Recovery.organiser_id == account, Recovery.closed_at.is_(None)).values(closed_at=now)
+        scoped(update(Recovery), Recovery.organiser_id == account, Recovery.closed_at.is_(None)).values(closed_at=now)
     )
     code = factor.fresh_code()
     expires = now + timedelta(seconds=seconds)
@@ -115,7 +116,7 @@ def use(login: str, *, code: str, password: str, now: datetime) -> int:
         raise ServiceError("recovery_invalid")
     recovery.closed_at = now
     number = recovery.organiser_id
-    db.session.execute(update(Account).where(Account.id == number).values(password_hash=hash_of(password)))
+    db.session.execute(scoped(update(Account), Account.id == number).values(password_hash=hash_of(password)))
     factor.remove(number)
     end_sessions(number, now)
     attempts.forget(login)
@@ -125,14 +126,14 @@ def use(login: str, *, code: str, password: str, now: datetime) -> int:
 
 def _reach(asker: Organiser, purpose: str, account: int) -> None:
     question = select(Account.id).join(Organisation, Organisation.id == Account.organisation_id)
-    if db.session.scalar(question.where(Account.id == account, asker.reaches(purpose, Organisation.path))) is None:
+    if db.session.scalar(scoped(question, Account.id == account, asker.reaches(purpose, Organisation.path))) is None:
         raise ServiceError("not_found")
 
 
 def _open() -> Select[Recovery]:
-    return select(Recovery).options(joinedload(Recovery.account)).where(Recovery.closed_at.is_(None))
+    return scoped(select(Recovery), Recovery.closed_at.is_(None)).options(joinedload(Recovery.account))
 
 
 def _close_expired(account: int, now: datetime) -> None:
-    old = update(Recovery).where(Recovery.organiser_id == account, Recovery.closed_at.is_(None))
+    old = scoped(update(Recovery), Recovery.organiser_id == account, Recovery.closed_at.is_(None))
     db.session.execute(old.where(Recovery.expires_at <= now).values(closed_at=now))

@@ -20,6 +20,7 @@ from service.org.accounts.passwords import acceptable, hash_of, is_dated, nobody
 from service.org.models import Organisation, OrganiserSession
 from service.org.models import Organiser as Account
 from service.org.organisers import Held, Organiser
+from service.scope import scoped
 
 _GRANTED = aliased(Organisation)
 _WHO = (
@@ -83,7 +84,7 @@ def sign_in(
     """
     known = attempts.known_device(device, login, terms.keys)
     attempts.count(login, known, now)
-    account = db.session.scalars(select(Account).where(Account.login == login)).one_or_none()
+    account = db.session.scalars(scoped(select(Account), Account.login == login)).one_or_none()
     # As much work for an unknown login as for a known one, so that time tells neither.
     matches = verified(account.password_hash if account else nobody(), password)
     if account is None or not matches:
@@ -126,7 +127,7 @@ def of_cookie(cookie: str | None, *, terms: Terms, now: datetime) -> Organiser:
         raise ServiceError("token_missing")
     question = _WHO.outerjoin(Grant, and_(Grant.organiser_id == Account.id, Grant.holds(now)))
     question = question.outerjoin(_GRANTED, _GRANTED.id == Grant.organisation_id)
-    question = question.where(OrganiserSession.token_hash == hashed(cookie), _is_open(terms, now))
+    question = scoped(question, OrganiserSession.token_hash == hashed(cookie), _is_open(terms, now))
     rows = db.session.execute(question).all()
     if not rows:
         raise ServiceError("token_invalid")
@@ -151,9 +152,10 @@ def still_open(sessions: Iterable[int], *, purpose: str, terms: Terms, now: date
 
     Commits.
     """
-    question = select(OrganiserSession.id, OrganiserSession.seen_at).where(OrganiserSession.id.in_(list(sessions)))
+    question = select(OrganiserSession.id, OrganiserSession.seen_at)
     granted = exists().where(Grant.organiser_id == OrganiserSession.organiser_id, Grant.purpose == purpose)
-    found = db.session.execute(question.where(_is_open(terms, now), granted.where(Grant.holds(now)))).all()
+    alive = and_(_is_open(terms, now), granted.where(Grant.holds(now)))
+    found = db.session.execute(scoped(question, OrganiserSession.id.in_(list(sessions)), alive)).all()
     touch([row.id for row in found if now - row.seen_at >= SEEN], now)
     return {row.id for row in found}
 
@@ -161,14 +163,14 @@ def still_open(sessions: Iterable[int], *, purpose: str, terms: Terms, now: date
 def touch(sessions: Sequence[int], now: datetime) -> None:
     """Note that they were used. Commits."""
     if sessions:
-        used = update(OrganiserSession).where(OrganiserSession.id.in_(sessions), OrganiserSession.seen_at < now)
+        used = scoped(update(OrganiserSession), OrganiserSession.id.in_(sessions), OrganiserSession.seen_at < now)
         db.session.execute(used.values(seen_at=now))
     db.session.commit()
 
 
 def sign_out(organiser: Organiser, now: datetime) -> None:
     """Close the session that `organiser` came with. Commits."""
-    session = update(OrganiserSession).where(OrganiserSession.id == organiser.session)
+    session = scoped(update(OrganiserSession), OrganiserSession.id == organiser.session)
     db.session.execute(session.values(revoked_at=now))
     note("logout", by=organiser.id, account=organiser.id)
     db.session.commit()
@@ -204,7 +206,7 @@ def confirm_factor(organiser: Organiser, code: str, *, terms: Terms, now: dateti
     attempts.count(login, _device(organiser), now)
     codes = factor.confirm(organiser.id, code, keys=terms.keys, now=now)
     attempts.forget(login, _device(organiser))
-    shown = update(OrganiserSession).where(OrganiserSession.id == organiser.session).values(two_factors=True)
+    shown = scoped(update(OrganiserSession), OrganiserSession.id == organiser.session).values(two_factors=True)
     db.session.execute(shown)
     end_sessions(organiser.id, now, but=organiser.session)
     db.session.commit()
@@ -213,7 +215,7 @@ def confirm_factor(organiser: Organiser, code: str, *, terms: Terms, now: dateti
 
 def _asked_again(organiser: Organiser, password: str, now: datetime) -> Account:
     """The account, its password shown again within a session; one more attempt is counted, for the caller to forget."""
-    account = db.session.scalars(select(Account).where(Account.id == organiser.id)).one()
+    account = db.session.scalars(scoped(select(Account), Account.id == organiser.id)).one()
     attempts.count(account.login, _device(organiser), now)
     if not verified(account.password_hash, password):
         raise ServiceError("login_failed")
@@ -222,7 +224,7 @@ def _asked_again(organiser: Organiser, password: str, now: datetime) -> Account:
 
 def login_of(organiser: Organiser) -> str:
     """The login of the account."""
-    return db.session.scalars(select(Account.login).where(Account.id == organiser.id)).one()
+    return db.session.scalars(scoped(select(Account.login), Account.id == organiser.id)).one()
 
 
 def _is_open(terms: Terms, now: datetime) -> ColumnElement[bool]:

@@ -12,6 +12,7 @@ from service.auth import granted, organiser_required, public
 from service.clock import now as read_clock
 from service.config import Config
 from service.errors import ServiceError
+from service.limits import passwords_per_network, per_account
 from service.org import access
 from service.org.accounts import clients, factor, grants, listing, opening, recovery, sessions
 from service.org.accounts.schemas import (
@@ -55,6 +56,7 @@ Entered = tuple[dict[str, Any], int, Headers]
 
 @bp.post("/organisers/sessions")
 @public
+@passwords_per_network
 @bp.input(LogInIn)
 @bp.output(LoggedInOut, status_code=201)
 def sign_in(json_data: dict[str, Any]) -> Entered:
@@ -69,6 +71,7 @@ def sign_in(json_data: dict[str, Any]) -> Entered:
 
 @bp.post("/organisers/recovery")
 @public
+@passwords_per_network
 @bp.input(RecoverIn)
 @bp.output(LoggedInOut, status_code=201)
 def recover(json_data: dict[str, Any]) -> Entered:
@@ -156,6 +159,7 @@ def accounts() -> dict[str, Any]:
 
 @bp.post("/accounts")
 @granted("accounts")
+@per_account
 @bp.input(AccountIn)
 @bp.output(OpenedOut, status_code=201)
 def open_account(json_data: dict[str, Any]) -> Answer:
@@ -169,6 +173,7 @@ def open_account(json_data: dict[str, Any]) -> Answer:
 
 @bp.post(f"{ACCOUNT}/recovery")
 @granted("accounts")
+@per_account
 @bp.output(RecoveryOut, status_code=201)
 def propose(account_id: int) -> Any:
     """Propose to let somebody back in"""
@@ -185,6 +190,7 @@ def recoveries() -> dict[str, Any]:
 
 @bp.post(f"/recoveries/<{NUMBER}:recovery_id>/approval")
 @granted("grants")
+@per_account
 @bp.output(ApprovedOut)
 def approve(recovery_id: int) -> Answer:
     """Approve a recovery
@@ -204,6 +210,7 @@ def granted_to(account_id: int) -> dict[str, Any]:
 
 @bp.post(f"{ACCOUNT}/grants")
 @granted("grants")
+@per_account
 @bp.input(GrantIn)
 @bp.output(GrantOut, status_code=201)
 def give(account_id: int, json_data: dict[str, Any]) -> Any:
@@ -236,6 +243,7 @@ def api_clients() -> dict[str, Any]:
 
 @bp.post("/clients")
 @granted("push")
+@per_account
 @bp.input(ClientIn)
 @bp.output(SecretOut, status_code=201)
 def register_client(json_data: dict[str, Any]) -> Answer:
@@ -249,6 +257,7 @@ def register_client(json_data: dict[str, Any]) -> Answer:
 
 @bp.post(f"/clients/<{NUMBER}:client_id>/secrets")
 @granted("push")
+@per_account
 @bp.output(SecretOut, status_code=201)
 def rotate_secret(client_id: int) -> Answer:
     """Give an API client a new secret
@@ -273,6 +282,7 @@ def disable_client(client_id: int) -> str:
 
 @bp.post("/oauth/token")
 @public
+@passwords_per_network
 @bp.output(TokenOut)
 def token() -> Answer:
     """Get an access token as an API client
