@@ -225,7 +225,7 @@ def enrolled(number: int, *, secret: str, now: datetime, below: Sequence[str] = 
 def _people(most: int, below: Sequence[str]) -> list[Person]:
     home, place = Organisation.path, func.coalesce(Division.path, "")
     query = select(Member.id, Member.name, home, place).join(Organisation, Organisation.id == Member.organisation_id)
-    query = query.outerjoin(Division, Division.code == Member.place_code).where(is_synthetic(), _below(below))
+    query = scoped(query.outerjoin(Division, Division.code == Member.place_code), is_synthetic(), _below(below))
     rows = db.session.execute(query.order_by(Member.name).limit(most)).all()
     return [Person(number, int(name.removeprefix(NAME)), *paths) for number, name, *paths in rows]
 

@@ -1,10 +1,9 @@
 """What the accounts tell the audit."""
 
+import logging
 from typing import Any
 
-import structlog
-
-log = structlog.get_logger("audit")
+log = logging.getLogger("audit")
 
 
 def note(event: str, *, by: int | None, account: int | None = None, **details: Any) -> None:
@@ -12,4 +11,6 @@ def note(event: str, *, by: int | None, account: int | None = None, **details: A
 
     Numbers and words of our own only, no names and no secrets.
     """
-    log.info(event, by=by, account=account, **details)
+    log.info(
+        "%s by=%s account=%s %s", event, by, account, " ".join(f"{name}={value}" for name, value in details.items())
+    )
