@@ -179,6 +179,8 @@ def seat(login: str, config: Config, now: datetime) -> str:
     """The Cookie header of a new session of an enrolled organiser, whatever the installation asks of people."""
     account = db.session.scalars(scoped(select(Organiser.id), Organiser.login == login)).one()
     opened = sessions.open_session(account, login, two_factors=True, terms=sessions.Terms.of(config), now=now)
+    # Whoever sits there waits for long, and nothing may be under way meanwhile.
+    db.session.commit()
     return f"chunshui_organiser={opened.cookie}"
 
 
