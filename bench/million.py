@@ -30,12 +30,15 @@ SETTINGS = {
     "PING_INTERVAL_SECONDS": "150",
     "PING_TIMEOUT_SECONDS": "60",
     "COUNT_SECONDS": "300",
+    "COUNT_MAX_SECONDS": "300",
+    # Sixty workers that tell of their joins ten times a second tell of three at a time.
+    "FLUSH_SECONDS": "0.5",
 }
 WAVE = 3 * MEMBERS_PER_PROCESS
 SLOWEST = 800  # joins a second below which patience ends
-ASKING_AT_ONCE = 450
+ASKING_AT_ONCE = 2_400
 HOLD_SECONDS = 20.0
-COMING_SECONDS = 660.0
+COMING_SECONDS = 1800.0
 GIB = 2**30
 SPARE_BYTES = 1.5 * GIB
 

@@ -20,7 +20,6 @@ from sqlalchemy import select
 
 from bench.stage import free_port
 from service import founding
-from service.auth import issue_access
 from service.config import Config
 from service.demo import prepared
 from service.extensions import db
@@ -29,6 +28,7 @@ from service.live.rehearsal import Candidate
 from service.live.scripts import Slot, slots_of
 from service.org.models import Division, Organisation, within
 from service.supervisor import Installation, installed
+from service.tokens import issue_access
 from service.watching import Witness
 
 

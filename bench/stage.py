@@ -18,10 +18,10 @@ from flask_migrate import upgrade
 from service import embedded
 from service.activity.models import Activity, Sitting, Stream
 from service.app import create_core
-from service.auth import issue_access
 from service.config import Config
 from service.extensions import db
 from service.live.rehearsal import Candidate
+from service.tokens import issue_access
 
 SECRET = "a secret of this benchmark alone, 32+"
 BRANCHES = 1_000

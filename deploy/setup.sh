@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Set up everything in this folder: virtual environment, locked dependencies, front end; with `dev` the tests' needs too.
+# Set up everything in this folder: virtual environment, locked dependencies, front end; with `dev` the tests' needs too,
+# with `compile` what compiling the gateway needs.
 # May be repeated: what is already there is left alone. Settings of pip and npm (mirrors, proxies) are the user's own.
 set -euo pipefail
 kind=${1:-runtime}
@@ -25,7 +26,15 @@ if command -v flock >/dev/null; then flock 9; fi # macOS has none: there two set
 
 lock=requirements/$kind.txt
 wanted=$(digest "$lock")
-if ! made "$kind" "$wanted" && ! { [ "$kind" = runtime ] && made dev "$(digest requirements/dev.txt)"; }; then
+# What one kind needs the later ones in this list have too.
+sufficient() {
+  case $1 in
+    runtime) made compile "$(digest requirements/compile.txt)" || sufficient compile ;;
+    compile) made dev "$(digest requirements/dev.txt)" ;;
+    *) false ;;
+  esac
+}
+if ! made "$kind" "$wanted" && ! sufficient "$kind"; then
   echo "安装依赖 · installing $(grep -c '==' "$lock") locked packages …"
   # The lock is whole, so pip need not resolve: an older one looks past the lock for `name[extra]` once a newer release is out.
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$lock"

@@ -1,16 +1,14 @@
 """`chunshui organiser`: accounts at the command line, whose operator answers for what nobody has granted yet."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from service.errors import ServiceError
+from service.clock import now as read_clock
 from service.language import words
-from service.terminal import RUNNING, asked_password, outages, refusals, settings, told
+from service.terminal import RUNNING, asked_password, within
 
 if TYPE_CHECKING:
     from service.org.models import Organiser
@@ -40,10 +38,11 @@ def organiser() -> None:
 @RUNNING
 def add(login: str, name: str, organisation: int, role: str, running: Path | None) -> None:
     """One new account; refused if the login is taken or the organisation unknown."""
-    with connected(running):
+    with within(running):
         from service.org.accounts.opening import add_organiser
 
-        number = add_organiser(login, name=name, password=asked_password(), organisation_id=organisation, role=role)
+        wanted = {"name": name, "organisation_id": organisation, "role": role}
+        number = add_organiser(login, **wanted, password=asked_password(), now=read_clock())
     click.echo(words(f"已新增组织者 {login}（编号 {number}）", f"added organiser {login} (number {number})"))
 
 
@@ -59,13 +58,15 @@ def add(login: str, name: str, organisation: int, role: str, running: Path | Non
 @RUNNING
 def grant(login: str, organisation: int, role: str, until: datetime | None, running: Path | None) -> None:
     """A role with all of its purposes; refused beside another administrator's office."""
-    with connected(running):
+    with within(running):
         from datetime import UTC
 
         from service.org.accounts import grants
 
         ends = until.replace(tzinfo=UTC) if until else None
-        grants.enter_role(account_of(login).id, role=role, organisation_id=organisation, valid_to=ends)
+        grants.enter_role(
+            account_of(login).id, role=role, organisation_id=organisation, valid_to=ends, now=read_clock()
+        )
     click.echo(words(f"已授予 {login}：{role}", f"granted to {login}: {role}"))
 
 
@@ -74,11 +75,10 @@ def grant(login: str, organisation: int, role: str, until: datetime | None, runn
 @RUNNING
 def recover(login: str, running: Path | None) -> None:
     """For the day when no two administrators are there: whoever has this machine has everything anyway."""
-    with connected(running):
-        from service.clock import now
+    with within(running):
         from service.org.accounts import recovery
 
-        code = recovery.issue_now(account_of(login).id, now())
+        code = recovery.issue_now(account_of(login).id, read_clock())
     click.echo(words(f"恢复码（一小时内有效，仅显示一次）：{code}", f"code, good for an hour, shown once: {code}"))
 
 
@@ -87,15 +87,3 @@ def account_of(login: str) -> "Organiser":
     from service.org.accounts.listing import by_login
 
     return by_login(login)
-
-
-@contextmanager
-def connected(running: Path | None) -> Iterator[None]:
-    """An application's context; what a rule refuses ends the command with one line."""
-    from service.app import create_core
-
-    with refusals(), outages(), create_core(settings(running)).app_context():
-        try:
-            yield
-        except ServiceError as error:
-            raise click.ClickException(told(error)) from None

@@ -11,7 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service import errors, limits, metrics, probes, valkey
 from service.auth import public
-from service.clock import now
+from service.clock import day_of, now
 from service.config import Config
 from service.deadline import Deadline, database_answers
 from service.errors import ServiceError
@@ -19,6 +19,7 @@ from service.extensions import db, migrate, socketio
 from service.traffic import Traffic
 
 if TYPE_CHECKING:
+    from service.holdings import Holding
     from service.working import Task
 
 API = "/api/v1"
@@ -88,6 +89,7 @@ def configure(app: Flask, config: Config) -> None:
     db.init_app(app)
     migrate.init_app(app, db)
     app.extensions["valkey"] = valkey.connect(config)
+    app.extensions["holdings"] = holdings
 
 
 def engine_options() -> dict[str, Any]:
@@ -107,26 +109,49 @@ def engine_options() -> dict[str, Any]:
     }
 
 
+def holdings() -> "list[Holding]":
+    """What each room holds of a person; a table that names one and is not among these fails a test."""
+    from service.checkin import holding as checkin
+    from service.live import holding as live
+    from service.notify import holding as notify
+    from service.org.person import holding as org
+
+    return [room.HOLDING for room in (org, live, checkin, notify)]
+
+
 def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     """What `chunshui worker` does, room by room."""
     from service.activity import rules as activity
+    from service.audit import anchors, chain, keeping
     from service.checkin.ledger import checked_in
     from service.live import reaping
     from service.notify.backlog import Backlog
     from service.notify.courier import Courier, keep_house
     from service.org.accounts.keeping import keep_house as keep_accounts
+    from service.org.keeping import forget_expired as keeping_logins
+    from service.org.person import rights
+    from service.org.tree.settling import settle_due
     from service.working import Task, look_at_services
 
+    config: Config = app.config["CHUNSHUI"]
     reaping.register_ledger(app, checked_in)
     backlog = Backlog(board)
     return [
-        *reaping.tasks(app.config["CHUNSHUI"], board),
+        *reaping.tasks(config, board),
+        Task("audit log sealed", 1.0, lambda _: chain.seal_all(now())),
+        Task("audit log anchored", 60.0, lambda _: anchors.anchor(now())),
+        Task("audit log pruned", 3600.0, lambda _: keeping.prune(now(), config.audit_retention_days)),
+        Task("log-ins kept", 3600.0, lambda _: keeping_logins(now())),
+        Task("erasures", 3600.0, lambda _: rights.carry_on(now())),
+        Task("names", 3600.0, lambda _: rights.age(now(), config.named_days)),
         Task("openings", 2.0, lambda _: activity.announce(now())),
         # A run lasts for as long as there is something to deliver.
         Task("deliveries", 0.5, Courier(), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
         Task("accounts kept", 60.0, keep_accounts),
         Task("backlog", 15.0, lambda _: backlog.read(now())),
+        # A change of the tree that was entered ahead holds from the first minute of its day.
+        Task("tree", 30.0, lambda _: settle_due(day_of(now()))),
         Task("services", 5.0, lambda _: look_at_services(board)),
     ]
 
@@ -142,9 +167,13 @@ def register_rooms(app: APIFlask) -> None:
     from service.org import access
     from service.org import views as org
     from service.org.accounts import views as accounts
+    from service.org.geography import views as geography
+    from service.org.people import views as people
+    from service.org.person import views as person
+    from service.org.tree import views as tree
 
     access.init_app(app)
-    for room in (org, accounts, activity, live, checkin, notify):
+    for room in (org, accounts, geography, tree, people, person, activity, live, checkin, notify):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

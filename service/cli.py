@@ -11,8 +11,13 @@ from rich.console import Console
 
 from service import __version__
 from service.account_commands import organiser
+from service.auditing import audit
 from service.errors import ServiceError
 from service.language import words
+from service.org.people.commands import certificate, keys
+from service.org.people.roster_commands import roster
+from service.registers import division, import_organisations, organisation
+from service.rights import person, register
 from service.supervisor import HERE, installed
 from service.terminal import FOLDER, OWN_DATA, RUNNING, outages, refusals, settings, told
 
@@ -141,6 +146,7 @@ def worker() -> None:
 @RUNNING
 def rehearse(url: str | None, as_json: bool, running: Path | None, arrival: float | None, **wishes: Any) -> None:
     """Synthetic members through the real path; needs the installation's settings."""
+    from service.live.rehearsal import GeneratorError
     from service.rehearsing import Wishes, rehearse_against
 
     wished = Wishes(arrival_seconds=arrival, plateau_seconds=wishes.pop("plateau"), **wishes)
@@ -152,6 +158,8 @@ def rehearse(url: str | None, as_json: bool, running: Path | None, arrival: floa
             agreed = rehearse_against(config, url.rstrip("/"), wished, reports=reports, as_json=as_json)
         except ServiceError as error:
             raise click.ClickException(told(error)) from None
+        except GeneratorError as error:
+            raise click.ClickException(str(error)) from None
     sys.exit(0 if agreed else 1)
 
 
@@ -201,7 +209,9 @@ def become_gunicorn(process: str) -> None:
     os.execv(sys.executable, arguments)  # noqa: S606 - no shell is wanted
 
 
-main.add_command(organiser)
+for group in (audit, certificate, division, keys, organisation, organiser, person, register, roster):
+    main.add_command(group)
+import_.add_command(import_organisations)
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,10 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
+
+from service import sealing
 
 PRODUCTION_WECHAT = "https://api.weixin.qq.com"
 CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
@@ -46,6 +49,24 @@ class Config:
     )
     secret_key: str = secret("", "Signs tokens, at least 32 characters; the same on every process. Required.")
     previous_secret_key: str = secret("", "The key before the last change; still accepted, never used to sign.")
+    identity_keys: str = secret(
+        "",
+        "Keys of phone and identity numbers, as id:suite:base64 by commas; suite aes256 or sm4, 32 random bytes each. "
+        "The first seals, all open. Empty: SECRET_KEY.",
+    )
+    certificate_secret: str = secret(
+        "", "Certificates of activity are signed with a key derived from it, at least 32 characters. Empty: SECRET_KEY."
+    )
+    certificate_seconds: int = setting(600, "Life of a certificate of activity.")
+    audit_key: str = secret(
+        "", "Makes the audit log's pseudonyms and links, at least 32 characters; empty: made from SECRET_KEY."
+    )
+    previous_audit_key: str = secret("", "The audit log's key before the last change; still accepted.")
+    audit_signing_key_file: str = setting(
+        "", "PEM file with the worker's Ed25519 key for the audit log's anchors; empty: a key made from AUDIT_KEY."
+    )
+    audit_retention_days: int = setting(366, "How long entries of the audit log are kept; at least 184.")
+    named_days: int = setting(1096, "How long after an activity its stays and check-ins lead to their members.")
     data_dir: str = setting(".chunshui", "Where the embedded PostgreSQL and Valkey keep their data.")
     default_language: str = setting("zh", "zh or en: language of texts where the client asks for none.")
     log_level: str = setting("info", "debug, info, warning or error.")
@@ -136,6 +157,10 @@ class Config:
     wechat_api_url: str = setting(PRODUCTION_WECHAT, "Base address of WeChat's server API.")
     wechat_appid: str = setting("", "The mini-program's appid.")
     wechat_secret: str = secret("", "The mini-program's secret.")
+    wechat_account_appid: str = setting("", "The Official Account's appid; empty: no log-in from its pages.")
+    wechat_account_secret: str = secret("", "The Official Account's secret.")
+    wechat_mobile_appid: str = setting("", "The Android and iOS apps' appid of the Open Platform; empty: no log-in.")
+    wechat_mobile_secret: str = secret("", "The apps' secret.")
     wechat_timeout_seconds: float = setting(3.0, "Patience with WeChat.")
 
     webhook_private_addresses: bool = setting(False, "Whether webhooks may go to private addresses (tests, demo).")
@@ -148,8 +173,13 @@ class Config:
         """The settings in `environ` (the process's by default); ConfigError names every bad one."""
         environ = os.environ if environ is None else environ
         values, wrong = {}, []
+        hidden = {one.name for one in fields(cls) if not one.repr}
         for name, kind in typing.get_type_hints(cls).items():
-            text = environ.get(name.upper(), "").strip()
+            try:
+                text = _told(name.upper(), environ, by_file=name in hidden)
+            except OSError as error:
+                wrong.append(f"{name.upper()}_FILE: {error.strerror}")
+                continue
             if not text:
                 continue
             try:
@@ -176,6 +206,13 @@ class Config:
             (not self.database_url.startswith("postgresql"), "DATABASE_URL: needs postgresql://…"),
             (not VALKEY_URL.fullmatch(self.redis_url), "REDIS_URL: needs redis://… or redis+cluster://host:port,…"),
             (len(self.secret_key) < 32, "SECRET_KEY: at least 32 characters"),
+            (
+                bool(self.identity_keys) and not _spells_keys(self.identity_keys),
+                "IDENTITY_KEYS: needs id:suite:base64 by commas, each id once, aes256 or sm4, 32 bytes at least",
+            ),
+            (0 < len(self.certificate_secret) < 32, "CERTIFICATE_SECRET: at least 32 characters"),
+            (0 < len(self.audit_key) < 32, "AUDIT_KEY: at least 32 characters"),
+            (self.audit_retention_days < 184, "AUDIT_RETENTION_DAYS: at least 184, half a year"),
             (0 < len(self.metrics_token) < 16, "METRICS_TOKEN: at least 16 characters"),
             (self.default_language not in ("zh", "en"), "DEFAULT_LANGUAGE: zh or en"),
             (self.log_level not in ("debug", "info", "warning", "error"), "LOG_LEVEL: debug … error"),
@@ -215,9 +252,41 @@ class Config:
         return (self.secret_key, self.previous_secret_key) if self.previous_secret_key else (self.secret_key,)
 
     @property
+    def keyring(self) -> sealing.Keyring:
+        """The keys of phone and identity numbers."""
+        return sealing.of_setting(self.identity_keys) if self.identity_keys else sealing.of_secrets(self.secrets)
+
+    @property
+    def signing_secrets(self) -> tuple[str, ...]:
+        """What the keys of certificates are derived from; the first one signs."""
+        return (self.certificate_secret,) if self.certificate_secret else self.secrets
+
+    @property
+    def audit_secrets(self) -> tuple[str, ...]:
+        """What the audit log's keys may have been made from; the first one is the current one."""
+        return tuple(filter(None, (self.audit_key, self.previous_audit_key, *self.secrets)))
+
+    @property
     def sqlalchemy_url(self) -> str:
         """`database_url` with the driver named, as SQLAlchemy wants it."""
         return "postgresql+psycopg://" + self.database_url.split("://", 1)[1]
+
+
+def _told(name: str, environ: Mapping[str, str], *, by_file: bool) -> str:
+    """What the environment says of a setting; of a secret it may say the file that holds it, in NAME_FILE."""
+    text = environ.get(name, "").strip()
+    file = environ.get(f"{name}_FILE", "").strip() if by_file else ""
+    if text and file:
+        raise OSError(0, f"{name} is set too")
+    return Path(file).read_text().strip() if file else text
+
+
+def _spells_keys(text: str) -> bool:
+    try:
+        sealing.of_setting(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _are_networks(text: str) -> bool:

@@ -65,7 +65,7 @@ def prepared(config: Config, password: str) -> Iterator[founding.Enactment]:
     """A fresh enactment with its organiser, within an application's context."""
     with connected(config):
         day = founding.load(clock.now())
-        founding.enrol_organiser(LOGIN, password, day.root)
+        founding.enrol_organiser(LOGIN, password, day.root, clock.now())
         yield day
 
 

@@ -18,7 +18,6 @@ from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select,
 
 from service.activity.copying import rehearsal_of
 from service.activity.models import Activity, ActivityOrganiser, Sitting, Stream, StreamSource
-from service.auth import issue_access
 from service.config import Config
 from service.extensions import db
 from service.home import rehearsed
@@ -37,7 +36,9 @@ from service.org.models import (
     OrganiserSession,
     within,
 )
+from service.org.tree.paths import adopt_all
 from service.scope import scoped
+from service.tokens import issue_access
 
 THEME = "学习新思想、建功新时代"
 HOMES = ("5101", "5103", "5114", "5109", "5113")  # 成都 自贡 眉山 遂宁 南充
@@ -114,6 +115,7 @@ def plant_tree() -> str:
     ):
         rows = db.session.execute(_homes(depth)).all()
         found |= _grow([(*found[row.parent_code], row.name + suffix, level, row.code) for row in rows])
+    adopt_all()
     return found["51"][1]
 
 
@@ -164,12 +166,13 @@ def hosts() -> list[int]:
     return [cities[code] for code in HOMES if code in cities] or [db.session.scalars(top).one()]
 
 
-def enrol_organiser(login: str, password: str, root: str) -> None:
+def enrol_organiser(login: str, password: str, root: str, now: datetime) -> None:
     """The demo's organiser, who sees the whole tree; there already, it gets this password."""
     account = db.session.scalar(scoped(select(Organiser), Organiser.login == login))
     if account is None:
         organisation = db.session.scalars(select(Organisation).where(Organisation.path == root)).one()
-        add_organiser(login, name="演练组织者", password=password, organisation_id=organisation.id)
+        wanted = {"name": "演练组织者", "organisation_id": organisation.id}
+        add_organiser(login, **wanted, password=password, now=now)
     elif not verified(account.password_hash, password):
         account.password_hash = hash_of(password)
     db.session.commit()

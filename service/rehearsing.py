@@ -113,7 +113,7 @@ def rehearse_against(config: Config, url: str, wishes: Wishes, *, reports: Path,
     with connected(config):
         now = clock.now()
         day = founding.enact(now, LASTS) if wishes.activity is None else founding.copied(wishes.activity, now)
-        founding.enrol_organiser(login, password, day.root)
+        founding.enrol_organiser(login, password, day.root, now)
         try:
             plan = planned(config, url, day, wishes)
             report = witnessed(plan, day, Witness(url, cookie=founding.seat(login, config, now)), console)

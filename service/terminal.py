@@ -1,4 +1,4 @@
-"""What the commands share: settings, refusals told in one line, passwords asked for."""
+"""What every command has in common: whose settings it takes, how refusals and outages end it, passwords asked for."""
 
 import os
 import signal
@@ -89,3 +89,22 @@ def outages() -> Iterator[None]:
         raise click.ClickException(words(f"数据库：{said}", f"the database: {said}")) from None
     except (OSError, GeneratorError) as error:
         raise click.ClickException(str(error)) from None
+
+
+@contextmanager
+def within(running: Path | None) -> Iterator[Config]:
+    """An application with database and Valkey for one command; what it refuses becomes one line and exit code 1."""
+    from service.app import create_core
+    from service.extensions import db
+
+    config = settings(running)
+    app = create_core(config)
+    with refusals(), outages(), app.app_context():
+        try:
+            yield config
+        except ServiceError as error:
+            raise click.ClickException(told(error)) from None
+        finally:
+            db.session.remove()
+            db.engine.dispose()
+            app.extensions["valkey"].close()

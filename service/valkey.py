@@ -43,7 +43,7 @@ def connect_async(config: Config) -> redis.asyncio.Redis:
         nodes, login = parse_cluster(config.redis_url)
         seeds = [AsyncClusterNode(host, port) for host, port in nodes]
         return cast(redis.asyncio.Redis, AsyncCluster(startup_nodes=seeds, retry=retry, **login, **_patience(config)))
-    return redis.asyncio.Redis.from_url(config.redis_url, retry=retry, **_patience(config))
+    return AsyncSingle.from_url(config.redis_url, retry=retry, **_patience(config))
 
 
 def client() -> redis.Redis:
@@ -74,6 +74,26 @@ def cluster_errors() -> Iterator[None]:
         yield
     except (RedisClusterException, ClusterError) as error:
         raise redis.ConnectionError(f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def loop_errors() -> Iterator[None]:
+    """Turn uvloop's refusal to write to a connection that closed since redis-py looked into redis.ConnectionError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "closed" not in str(error):
+            raise
+        raise redis.ConnectionError("closed meanwhile") from error
+
+
+class AsyncSingle(redis.asyncio.Redis):
+    """One server, for an asyncio loop."""
+
+    async def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        """Run a command."""
+        with loop_errors():
+            return await super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]
 
 
 class Cluster(DataAccessCommands, ScriptCommands):
@@ -136,7 +156,7 @@ class AsyncCluster(redis.asyncio.RedisCluster):
 
     async def execute_command(self, *arguments: Any, **options: Any) -> Any:
         """Run a command on the node that has its keys."""
-        with cluster_errors():
+        with cluster_errors(), loop_errors():
             return await super().execute_command(*arguments, **options)
 
     def register_script(self, script: Any) -> Any:

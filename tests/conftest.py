@@ -1,5 +1,6 @@
 """Real servers once per run; a savepoint per test in PostgreSQL, an empty Valkey per test."""
 
+import logging
 import os
 import re
 import shutil
@@ -7,10 +8,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 import sqlalchemy
+import structlog
 from apiflask import APIFlask
 from argon2 import PasswordHasher
 from flask.testing import FlaskClient
@@ -23,11 +26,38 @@ from service.config import Config
 from service.extensions import db as database
 from service.org.accounts import passwords
 from service.scope import demand
+from tests.logs import CONFIDENTIAL
+
+# What the stages and fixtures beside the tests assert is explained too when it fails.
+pytest.register_assert_rewrite("tests.live", "tests.notify", "tests.web", "tests.scraping")
 
 OURS = re.compile(re.escape(str(Path(__file__).parent.parent)) + r"/(service|tests)/")
 SECRET = "a secret that only the tests know, 32+"
+# The longest files, which `make test` begins with: several processes share the files, and one would end long after all
+# others if it got such a one last.
+LONGEST = (
+    "tests/test_demo.py",
+    "tests/web/test_pages.py",
+    "tests/live/test_cluster.py",
+    "tests/test_faults.py",
+    "tests/live/test_installation_faults.py",
+    "tests/bench/test_joins.py",
+    "tests/live/test_feed_process.py",
+    "tests/live/test_gateway_process.py",
+    "tests/live/test_js_client.py",
+    "tests/test_cli.py",
+    "tests/live/test_rehearsal_run.py",
+    "tests/live/test_peer_faults.py",
+    "tests/live/test_presence_laws.py",
+)
 # Speed over safety: nothing of a test run outlives it.
 VOLATILE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, otherwise in the order of collection."""
+    ranks = {file: rank for rank, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.location[0], len(ranks)))
 
 
 @pytest.fixture(scope="session")
@@ -148,3 +178,43 @@ def no_settings_from_outside() -> Iterator[None]:
     kept = {name: os.environ.pop(name) for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY") if name in os.environ}
     yield
     os.environ.update(kept)
+
+
+class Ear(logging.Handler):
+    """Hears everything that is logged in the tests' process, and keeps what no log may hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+        self.setFormatter(logging.Formatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.hear(self.format(record))
+
+    def event(self, _logger: object, _method: str, event: Any) -> Any:
+        """A processor of structlog."""
+        self.hear(str(event))
+        return event
+
+    def hear(self, said: str) -> None:
+        """Keep `said` if it tells too much."""
+        if CONFIDENTIAL.search(said):
+            self.heard.append(said)
+
+
+@pytest.fixture(scope="session")
+def ear() -> Iterator[Ear]:
+    """Listens for the whole run."""
+    ear = Ear()
+    logging.getLogger().addHandler(ear)
+    structlog.configure(processors=[ear.event, *structlog.get_config()["processors"]])
+    yield ear
+    logging.getLogger().removeHandler(ear)
+
+
+@pytest.fixture(autouse=True)
+def no_log_tells_of_people(ear: Ear) -> Iterator[None]:
+    """Whatever a test makes the product log, it holds no secret and nobody's name or number."""
+    yield
+    heard, ear.heard[:] = list(ear.heard), []
+    assert heard == []

@@ -6,7 +6,6 @@ from itertools import count
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import update
 
 from service.activity.models import (
     Activity,
@@ -17,16 +16,15 @@ from service.activity.models import (
     Stream,
     StreamSource,
 )
-from service.auth import issue_access
 from service.config import Config
 from service.extensions import db
-from service.org.accounts.models import Grant
 from service.org.accounts.opening import add_organiser
 from service.org.accounts.sessions import Terms, open_session
 from service.org.models import Division, Member, MemberSession, Organisation
 from service.org.organisations import add_organisation
 from service.org.organisers import Organiser
 from service.org.roster import invite, member_facts
+from service.tokens import issue_access
 
 PASSWORD = "correct horse battery"
 HOUR = timedelta(hours=1)
@@ -55,9 +53,11 @@ def make_place() -> Division:
     return make_division("540102", name="城关区", level="county", parent=prefecture)
 
 
-def make_organisation(*, name: str = "", level: str = "branch", parent: Organisation | None = None) -> Organisation:
+def make_organisation(
+    *, name: str = "", level: str = "branch", parent: Organisation | None = None, joint: str | None = None
+) -> Organisation:
     """An organisation, a root without `parent`."""
-    organisation = add_organisation(name or f"第{next(_numbers)}党支部", level=level, parent=parent)
+    organisation = add_organisation(name or f"第{next(_numbers)}党支部", level=level, parent=parent, joint=joint)
     db.session.commit()
     return organisation
 
@@ -117,10 +117,10 @@ def make_organiser(
     """An organiser who has logged in with two factors, and his cookie; the password is PASSWORD."""
     organisation = organisation or make_organisation(level="city")
     login, now = login or f"organiser{next(_numbers)}", now or datetime.now(UTC)
-    number = add_organiser(login, name=name, password=PASSWORD, organisation_id=organisation.id, role=role)
+    number = add_organiser(
+        login, name=name, password=PASSWORD, organisation_id=organisation.id, role=role, now=now - HOUR
+    )
     terms = Terms.of(current_app.config["CHUNSHUI"])
-    # The grants of an account begin with the database's clock, which may be ahead of `now`.
-    db.session.execute(update(Grant).where(Grant.organiser_id == number).values(valid_from=now - HOUR))
     opened = open_session(number, login, two_factors=True, terms=terms, now=now)
     return opened.organiser, opened.cookie
 

@@ -9,7 +9,24 @@ import pytest
 
 from service.supervisor import HERE, InstallationError, exclusive, note_settings, running_settings
 
-COMMANDS = ["demo", "up", "web", "gateway", "worker", "rehearse", "organiser add", "db upgrade", "import divisions"]
+COMMANDS = [
+    "demo",
+    "up",
+    "web",
+    "gateway",
+    "worker",
+    "rehearse",
+    "organiser add",
+    "db upgrade",
+    "import divisions",
+    "import organisations",
+    "division find",
+    "organisation export",
+    "audit verify",
+    "person erase",
+    "register show",
+]
+COMMANDS += ["keys show", "keys rotate", "certificate verify", "roster import", "roster export"]
 
 
 def chunshui(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":

@@ -1,5 +1,8 @@
 """Settings: read strictly, refused together, never silently defaulted."""
 
+import base64
+from pathlib import Path
+
 import pytest
 
 from service.config import Config, ConfigError
@@ -37,6 +40,10 @@ def test_accepts_a_cluster(url: str) -> None:
         ("DEFAULT_LANGUAGE", "fr"),
         ("FLUSH_SECONDS", "3"),
         ("GATEWAY_WORKERS", "0"),
+        ("IDENTITY_KEYS", "2026:aes256:c2hvcnQ="),
+        ("CERTIFICATE_SECRET", "short"),
+        ("SECRET_KEY_FILE", "/both/said"),
+        ("METRICS_TOKEN_FILE", "/no/such/file"),
     ],
 )
 def test_refuses_a_bad_value_by_name(name: str, value: str) -> None:
@@ -52,3 +59,19 @@ def test_names_all_bad_values_at_once() -> None:
 def test_accepts_the_key_before_the_last_change() -> None:
     config = Config.from_env(GOOD | {"PREVIOUS_SECRET_KEY": "p" * 32})
     assert config.secrets == ("k" * 32, "p" * 32)
+
+
+def test_a_secret_may_lie_in_a_file_and_nothing_else_may(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("f" * 32 + "\n")
+    told = {name: value for name, value in GOOD.items() if name != "SECRET_KEY"}
+    assert Config.from_env(told | {"SECRET_KEY_FILE": str(file)}).secret_key == "f" * 32
+    assert Config.from_env(GOOD | {"DATA_DIR_FILE": str(file)}).data_dir == ".chunshui"
+
+
+def test_numbers_have_keys_of_their_own_or_the_secret_keys() -> None:
+    material = base64.b64encode(bytes(32)).decode()
+    own = Config.from_env(GOOD | {"IDENTITY_KEYS": f"2026:sm4:{material}"})
+    assert [key.id for key in own.keyring.keys] == ["2026"]
+    assert material not in repr(own)
+    assert len(Config.from_env(GOOD | {"PREVIOUS_SECRET_KEY": "p" * 32}).keyring.keys) == 2

@@ -13,8 +13,11 @@ from service.config import Config
 from service.errors import ERRORS
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("notify", "org", "activity", "live", "checkin")
-COMPOSERS = {"account_commands", "app", "cli", "demo", "founding", "reckoning", "rehearsing", "terminal", "watching"}
+ROOMS = ("audit", "notify", "org", "activity", "live", "checkin")
+COMPOSERS = {
+    "account_commands", "app", "auditing", "cli", "demo", "founding", "reckoning", "registers", "rehearsing", "rights",
+    "terminal", "watching",
+}  # fmt: skip
 
 
 def sources() -> Iterator[Path]:

@@ -122,7 +122,7 @@ def test_a_copy_is_rehearsed_beside_the_real_wechat(data_dir: Path) -> None:
     """Nobody can mint codes there: the members bring tokens; the account that watches is gone afterwards."""
     with installed({}, data_dir=data_dir, say=print, sandbox=False) as installation, connected(installation.config):
         day = founding.copied(of_two_counties(), now())
-        founding.enrol_organiser("rehearsal", "a password that nobody keeps", day.root)
+        founding.enrol_organiser("rehearsal", "a password that nobody keeps", day.root, now())
         wishes = Wishes(
             members=20, curve="burst", arrival_seconds=1.0, plateau_seconds=4.0, second_devices=0.5, drop=0.2
         )

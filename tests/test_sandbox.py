@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ import pytest
 
 from service import sandbox
 from service.sandbox import APPID, SECRET, Answer, Doors, Fault, WeChat, serve
+from tests.ports import free_port
 from tests.waiting import eventually
 
 
@@ -48,13 +48,50 @@ def errcode(answer: Answer) -> int:
     """The errcode of a refusal, 0 of a session, as a client reads it."""
     assert (answer.status, answer.kind) == (200, "text/plain")
     assert answer.body is not None
-    if "errcode" in answer.body:
+    if answer.body.get("errcode"):
         assert "rid: " in answer.body["errmsg"]
     return int(answer.body.get("errcode", 0))
 
 
 def exchange(wechat: WeChat, code: str, **changes: str) -> int:
     return errcode(wechat.exchange(asked(code, **changes)))
+
+
+def test_a_code_is_good_at_its_own_door_only(wechat: WeChat) -> None:
+    token = stable_token(wechat)
+    doors = {
+        "login": lambda code: wechat.exchange(asked(code)),
+        "oauth": lambda code: wechat.authorise(asked("") | {"code": code}),
+        "phone": lambda code: wechat.phone_number({"access_token": token}, {"code": code}),
+    }
+    for kind in doors:
+        code = wechat.login("o-1", kind=kind, phone="13800000001")
+        for other in doors.keys() - {kind}:
+            assert errcode(doors[other](code)) == 40029
+        assert [errcode(doors[kind](code)) for _ in range(2)] == [0, 40163]
+
+
+def test_the_stable_token_is_one_until_its_last_minutes_and_then_overlaps(wechat: WeChat, clock: Clock) -> None:
+    first = stable_token(wechat)
+    clock.seconds = 6800
+    assert stable_token(wechat) == first
+    clock.seconds = 6950
+    second = stable_token(wechat)
+    assert second != first
+    assert [number_with(wechat, token) for token in (first, second, "nonsense")] == [0, 0, 40001]
+    clock.seconds = 7300
+    assert number_with(wechat, first) == 42001
+
+
+def stable_token(wechat: WeChat) -> str:
+    answer = wechat.stable_token({"grant_type": "client_credential", "appid": APPID, "secret": SECRET})
+    assert answer.body is not None
+    return str(answer.body["access_token"])
+
+
+def number_with(wechat: WeChat, token: str) -> int:
+    code = wechat.login("o-1", kind="phone", phone="13800000001")
+    return errcode(wechat.phone_number({"access_token": token}, {"code": code, "openid": "o-1"}))
 
 
 def test_a_code_gives_a_session_without_errcode(wechat: WeChat) -> None:
@@ -236,20 +273,13 @@ def test_a_delayed_answer_comes(wechat: WeChat) -> None:
         assert client.get("/sns/jscode2session", params=asked(code)).json()["errcode"] == 40163
 
 
-def test_as_a_process_of_its_own(free_port: int) -> None:
-    command = [sys.executable, "-m", "service.sandbox", "--port", str(free_port)]
+def test_as_a_process_of_its_own() -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "service.sandbox", "--port", str(port)]
     with subprocess.Popen(command) as process:
-        eventually(lambda: healthy(free_port), within=20)
+        eventually(lambda: healthy(port), within=20)
         process.terminate()
         assert process.wait(10) == 0
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-        return found
 
 
 def healthy(port: int) -> Any:

@@ -20,6 +20,7 @@ from service import deadline
 from service.config import Config
 from service.extensions import db
 from tests.live.stage import children
+from tests.ports import free_port
 from tests.scraping import TOKEN, Samples, ask, read, scrape
 from tests.waiting import eventually
 
@@ -83,8 +84,7 @@ def test_a_database_that_does_not_answer_in_time_is_away(app: APIFlask, monkeypa
 @contextmanager
 def serving(config: Config, log: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """Web as in production, with two workers."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {field.name.upper(): str(getattr(config, field.name)) for field in fields(config)}
     environ = os.environ | settings | {"WEB_PORT": str(port), "WEB_WORKERS": "2"}
     arguments = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy/gunicorn/web.py")]
@@ -114,7 +114,7 @@ def answers(url: str) -> bool:
 
 
 def told_by(base: str) -> Samples:
-    """The metrics, once a worker answers: what a dead one was about to accept is reset."""
+    """The metrics, once a worker answers: what a dead one was about to accept is reset, or waits for its successor."""
 
     def found() -> Samples | None:
         try:
@@ -122,7 +122,7 @@ def told_by(base: str) -> Samples:
         except OSError:
             return None
 
-    answer = eventually(found)
+    answer = eventually(found, within=30)
     assert answer is not None
     return answer
 

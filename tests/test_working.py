@@ -22,6 +22,7 @@ from service.errors import ServiceError
 from service.listening import Listener
 from service.metrics import Board
 from service.working import Crew, Health, Task, work
+from tests.ports import free_port
 from tests.scraping import TOKEN, ask, read, scrape
 from tests.waiting import eventually
 
@@ -216,11 +217,6 @@ def listening(port: int) -> Iterator[str]:
     stopping.set()
     listener.shutdown()
     listener.server_close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def answered(url: str) -> tuple[int, object]:

@@ -11,7 +11,7 @@ import redis
 from flask import Flask, session
 from flask_socketio import SocketIO, join_room, leave_room
 
-from service.auth import read_access
+from service.tokens import read_access
 
 app = Flask(__name__)
 app.secret_key = os.environ["SECRET_KEY"]

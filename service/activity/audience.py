@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from sqlalchemy import ColumnElement, and_, exists, or_, select, true
 
 from service.activity.models import Activity, ActivityInvitation, ActivityOrganiser, Sitting, Stream
-from service.auth import Actor
 from service.extensions import db
 from service.home import home_of, rehearses
 from service.org.models import Organisation, covers
 from service.org.organisations import lineage
 from service.org.organisers import Organiser
 from service.scope import scoped
+from service.tokens import Actor
 
 
 def invites(attendance: str, invited: Iterable[str], organisation: str, *, rehearsal: bool) -> bool:

@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from service.extensions import Base
+from service.labels import holds
 from service.org.models import Organisation
 from service.scope import Scoped
 
@@ -36,6 +37,7 @@ def planned_shards() -> int:
     return shards
 
 
+@holds(purpose="organising", keeps="ever", public="id name")
 class Series(Base):
     """Numbered activities under one name."""
 
@@ -45,6 +47,12 @@ class Series(Base):
     name: Mapped[str] = mapped_column(Text, unique=True)
 
 
+@holds(
+    purpose="organising",
+    keeps="ever",
+    public="id kind theme series_id edition timezone",
+    internal="attendance rehearsal created_at",
+)
 class Activity(Scoped, Base):
     """What is held. `open`: any bound member may come and nobody is expected; `rostered`: the invited are."""
 
@@ -75,6 +83,7 @@ class Activity(Scoped, Base):
     sittings: Mapped[list[Sitting]] = relationship(order_by="Sitting.starts_at", cascade="all, delete-orphan")
 
 
+@holds(purpose="organising", keeps="ever", public="activity_id organisation_id tier position")
 class ActivityOrganiser(Base):
     """An organisation that holds the activity, and in which tier; `position` is the order of announcement."""
 
@@ -89,6 +98,7 @@ class ActivityOrganiser(Base):
     organisation: Mapped[Organisation] = relationship()
 
 
+@holds(purpose="organising", keeps="ever", internal="activity_id organisation_id")
 class ActivityInvitation(Base):
     """A subtree that is invited; an activity without any invites everybody."""
 
@@ -100,6 +110,12 @@ class ActivityInvitation(Base):
     organisation: Mapped[Organisation] = relationship()
 
 
+@holds(
+    purpose="organising",
+    keeps="ever",
+    public="id activity_id starts_at ends_at",
+    internal="checkin_opens_at checkin_closes_at announced_at",
+)
 class Sitting(Scoped, Base):
     """One time window of an activity, with its own check-in window."""
 
@@ -123,6 +139,12 @@ class Sitting(Scoped, Base):
     streams: Mapped[list[Stream]] = relationship(order_by="Stream.id", cascade="all, delete-orphan")
 
 
+@holds(
+    purpose="organising",
+    keeps="ever",
+    public="id sitting_id title opens_at closes_at",
+    internal="grace_seconds shards peak peak_at",
+)
 class Stream(Scoped, Base):
     """A transmission of a sitting; the live room keeps its peak here."""
 
@@ -148,6 +170,7 @@ class Stream(Scoped, Base):
     sources: Mapped[list[StreamSource]] = relationship(order_by="StreamSource.id", cascade="all, delete-orphan")
 
 
+@holds(purpose="organising", keeps="ever", internal="id stream_id kind url")
 class StreamSource(Base):
     """Where a stream can be watched; only `hls` plays in our own page and yields watch time."""
 

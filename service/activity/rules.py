@@ -8,13 +8,13 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from service.activity.audience import organised_by, visible_to
 from service.activity.models import Activity, ActivityOrganiser, Sitting, Stream
-from service.auth import Actor
 from service.clock import iso
 from service.errors import ServiceError
 from service.extensions import db
 from service.notify.outbox import Event, publish_many
 from service.org.organisers import Organiser
 from service.scope import everything, scoped
+from service.tokens import Actor
 
 MOST = 200
 

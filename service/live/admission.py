@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.auth import DenyList
 from service.home import home_of, rehearses
 from service.live.clerk import Link
+from service.tokens import DenyList
 
 FORGET_DAYS = 30
 

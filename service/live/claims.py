@@ -6,9 +6,9 @@ Promises: whatever the JSON holds, the answer is a value or a ServiceError; no d
 import sys
 from datetime import datetime
 
-from service.auth import Actor, DenyList, read_access
 from service.errors import ServiceError
 from service.live.presence import Attribution
+from service.tokens import Actor, DenyList, read_access
 
 CHANNELS = {name: name for name in ("mini_program", "official_account", "android", "ios", "h5")}
 SOURCES = {name: name for name in ("hls", "channels", "external_h5", "tv")}

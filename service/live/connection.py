@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from service.errors import ServiceError, problem
 from service.live import packets, websocket
 from service.live.presence import Attribution
 from service.live.protocol import CLOSED, CLOSING, CONNECTED, Wire
+from service.live.sockets import Line
 from service.live.stays import Row
 from service.live.upgrade import Request
 
@@ -37,7 +38,7 @@ AT_ONCE: Final = struct.pack("ii", 1, 0)  # for SO_LINGER: close by a reset, and
 _ANONYMOUS = Attribution("", "", "", "")
 
 
-class Connection(Wire, asyncio.Protocol):
+class Connection(Wire):
     """A client of the gateway."""
 
     __slots__ = (
@@ -63,7 +64,7 @@ class Connection(Wire, asyncio.Protocol):
     def __init__(self, gateway: Gateway) -> None:
         super().__init__()
         self.gateway = gateway
-        self.transport: asyncio.Transport | None = None
+        self.transport: Line | asyncio.Transport | None = None
         self.number = gateway.next_number()
         self.phase = HANDSHAKE
         self.due = self.heard = self.ping = self.expires = 0
@@ -77,8 +78,8 @@ class Connection(Wire, asyncio.Protocol):
 
     # The transport.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+    def connection_made(self, transport: Line | asyncio.Transport) -> None:
+        self.transport = transport
         if self.gateway.config.send_buffer_bytes != DEFAULT_BUFFER_BYTES:
             self.transport.set_write_buffer_limits(high=self.gateway.config.send_buffer_bytes)
         self.wait(HANDSHAKE, self.gateway.gate.patience)

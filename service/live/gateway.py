@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import structlog
 
@@ -134,7 +134,8 @@ class Gateway:
         # Accepted sockets inherit it: what a slow reader may pile up in the kernel is bounded too.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.config.send_buffer_bytes)
         if self.reception is None:
-            return await self.loop.create_server(lambda: Connection(self), sock=listener, backlog=backlog)
+            factory = cast(Callable[[], asyncio.Protocol], lambda: Connection(self))  # it need not be one by birth
+            return await self.loop.create_server(factory, sock=listener, backlog=backlog)
         return self.reception.open(listener, backlog, lambda: Connection(self))
 
     def _tick(self) -> None:

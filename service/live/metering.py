@@ -1,7 +1,7 @@
 """What one gateway worker tells Prometheus, and whoever asks whether it lives and can work.
 
-Promises: members never wait for it; plain numbers are read once a second from the tick, send buffers a few hundred at
-a time. Whoever knows something new gives it a public attribute and adds a line here and in docs/metrics.md.
+Promises: members never wait for it; plain numbers are read once a second from the tick. Whoever knows something new
+gives it a public attribute and adds a line here and in docs/metrics.md.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from service import metrics, probes
 from service.errors import ServiceError
 
 if TYPE_CHECKING:
-    from service.live.connection import Connection
     from service.live.gateway import Gateway
     from service.live.upgrade import Request
 
 READ_SECONDS = 1.0
-SLICE = 500
 
 
 class Numbers:
@@ -82,8 +80,6 @@ class Meter:
         self._flushes: list[float] = []
         self._failed = 0
         self._ticked_at = self._read_at = gateway.now()
-        self._unseen: list[Connection] = []
-        self._buffered = self._behind = 0
 
     # What is told.
 
@@ -91,7 +87,6 @@ class Meter:
         """Call at every tick of the gateway."""
         self._lags.append(max(0.0, now - self._ticked_at - self._gateway.config.flush_seconds))
         self._ticked_at = now
-        self._look_at_buffers()
         if now >= self._read_at + READ_SECONDS:
             self._read_at = now
             self.read(now)
@@ -133,6 +128,9 @@ class Meter:
         # Every join begins a stay, so what is not here any more has ended.
         numbers.leaves.tell(counters.joined - sum(len(one.connections) for one in gateway.audiences.values()))
         numbers.undecided.set(gateway.undecided)
+        if gateway.reception is not None:
+            numbers.buffered.set(gateway.reception.buffered)
+            numbers.behind.set(gateway.reception.behind)
 
     def _read_count(self, now: float) -> None:
         numbers, audiences = self._numbers, self._gateway.audiences.values()
@@ -151,19 +149,6 @@ class Meter:
         numbers.lost.tell(books.stays.lost)
         numbers.rules_age.set(books.age(now))
         numbers.vitals.database.set(books.reachable)
-
-    def _look_at_buffers(self) -> None:
-        """A slice of all connections; what was found is told once all were seen."""
-        if not self._unseen:
-            self._numbers.buffered.set(self._buffered)
-            self._numbers.behind.set(self._behind)
-            self._buffered = self._behind = 0
-            self._unseen = list(self._gateway.connections)
-        for connection in self._unseen[-SLICE:]:
-            waiting = connection.transport.get_write_buffer_size() if connection.transport else 0
-            self._buffered += waiting
-            self._behind += waiting > 0
-        del self._unseen[-SLICE:]
 
     # What is asked.
 

@@ -8,9 +8,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.extensions import Base
+from service.labels import holds
 from service.scope import Scoped
 
 
+@holds(purpose="operating", keeps="ever", internal="id started_at heard_at")
 class Gateway(Base):
     """One gateway worker from its start; `heard_at` is written every second while it lives."""
 
@@ -21,6 +23,12 @@ class Gateway(Base):
     heard_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+@holds(
+    purpose="attendance",
+    keeps="named",
+    internal="connection sequence gateway_id channel source closed_by",
+    sensitive="stream_id member_id organisation_path place_path joined_at left_at",
+)
 class Stay(Scoped, Base):
     """One continuous presence of one connection in a stream.
 
@@ -52,6 +60,7 @@ class Stay(Scoped, Base):
     closed_by: Mapped[str | None] = mapped_column(Text)
 
 
+@holds(purpose="organising", keeps="ever", internal="stream_id at online connections joined checked_in")
 class CurvePoint(Base):
     """The exact figures of one stream at one moment."""
 
@@ -65,6 +74,7 @@ class CurvePoint(Base):
     checked_in: Mapped[int] = mapped_column(Integer)
 
 
+@holds(purpose="organising", keeps="ever", internal="stream_id at organisations places")
 class CurveMinute(Base):
     """The members online at every node down to the county, once a minute: node -> members, nobody where none is named.
 
@@ -80,6 +90,7 @@ class CurveMinute(Base):
     places: Mapped[dict[str, int]] = mapped_column(JSONB)
 
 
+@holds(purpose="organising", keeps="ever", internal="stream_id began_at ended_at reason")
 class CurveOutage(Base):
     """A time without exact figures, from the last point before it to the first one after it.
 

@@ -67,15 +67,16 @@ def ledgers(stream: int) -> dict[figures.Noted, Select[int]]:
 def tasks(config: Config, board: metrics.Board) -> list[Task]:
     """The live room's tasks, with their intervals; what the audit finds goes to `board`."""
     wrong = board.gauge("audit_difference", "What the last audit found wrong, in members and connections.", over="max")
-    keeper = Keeper(Timing.of(config))
+    timing = Timing.of(config)
+    keeper = Keeper(timing)
     gauges = StreamGauges(keeper)
     board.registry.register(gauges)
     silence = timedelta(seconds=config.stay_silence_seconds)
     closer = recording.Closer(silence=silence, missed=timedelta(seconds=STAYS_SECONDS * MISSED))
-    recorder = Recorder(Timing.of(config), config.curve_seconds)
+    recorder = Recorder(timing, config.curve_seconds)
     return [
         Task("streams", TICK_SECONDS, lambda _: keeper.look_up(read_clock())),
-        Task("reap", TICK_SECONDS, lambda _: keeper.reap(valkey.client())),
+        Task("reap", timing.tick / 1000, lambda _: keeper.reap(valkey.client())),
         Task("refill", REFILL_SECONDS, lambda _: keeper.refill(valkey.client(), read_clock())),
         Task("reconcile", RECONCILE_SECONDS, lambda _: keeper.reconcile(valkey.client(), read_clock())),
         Task("audit", config.audit_seconds, lambda _: wrong.set(keeper.audit(valkey.client()))),
@@ -171,7 +172,7 @@ class Keeper:
         return {slot: self.ticks[slot] for slot in stream.slots if slot in self.ticks}
 
     def _tick(self, client: redis.Redis, slot: Slot, now: int) -> None:
-        missed, highest = round(TICK_SECONDS * MISSED * 1000), self.highest.get(slot.stream, figures.NO_PEAK)
+        missed, highest = round(self.timing.tick * MISSED), self.highest.get(slot.stream, figures.NO_PEAK)
         tick = figures.tick(client, slot, timing=self.timing, missed=missed, highest=highest, now=now)
         self.ticks[slot] = tick
         for boot in tick.expired:

@@ -39,6 +39,15 @@ class Timing:
         """How long a change may wait before whom it concerns is in doubt: as long as a renewal may be late."""
         return self.stale // 3
 
+    @property
+    def tick(self) -> int:
+        """How often a worker looks for leases that ended.
+
+        At least five times a lease: two missed ticks are noticed within half of one, and a lease was renewed within the
+        other half (`stale`). So none ends by a pause that goes unnoticed.
+        """
+        return min(1000, self.lease // 5)
+
     @classmethod
     def of(cls, config: Config) -> "Timing":
         """A lease is stale when it was not renewed within one and a half intervals."""

@@ -4,56 +4,74 @@ A `Reception` is one more reader of the loop, a `Line` an asyncio transport with
 flow control but a bound, no context, no handle. Promises: `connection_lost` is called once, and never from within
 another call; bytes go out in order; a descriptor that was given up is closed after the turn only, so that no event of
 it reaches the one that gets its number next.
+
+Compiled where `make compile` was run: no class here has a base of Python's own.
 """
 
+from __future__ import annotations
+
 import asyncio
-import contextlib
 import errno
 import select
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-EPOLL: Final = hasattr(select, "epoll")  # where there is none, asyncio's own transports serve
+EPOLL = hasattr(select, "epoll")  # where there is none, asyncio's own transports serve
 READ_BYTES: Final = 8192
 TURN: Final = 256  # events, then the loop does other things
-PAUSE_SECONDS: Final = 1.0  # when descriptors or memory are short
+PAUSE_SECONDS = 1.0  # when descriptors or memory are short
 
 _IN: Final = getattr(select, "EPOLLIN", 0)
 _OUT: Final = getattr(select, "EPOLLOUT", 0)
 _SHORT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class Line(asyncio.Transport):
+class Peer(Protocol):
+    """What a socket's bytes are for: asyncio's protocol, as far as it is needed here."""
+
+    def connection_made(self, transport: Any) -> None:
+        """There is a transport, which knows its `peername` during this call only."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+
+    def pause_writing(self) -> None:
+        """More waits than the limit allows."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+
+
+class Line:
     """One accepted socket."""
 
-    __slots__ = ("_closing", "_limit", "_peer", "_reception", "_shut", "_socket", "_waiting")
+    __slots__ = ("_address", "_closing", "_limit", "_peer", "_reception", "_shut", "_socket", "_waiting")
 
-    def __init__(self, reception: "Reception", accepted: socket.socket, peer: asyncio.Protocol) -> None:
+    def __init__(self, reception: Reception, accepted: socket.SocketType, address: Any, peer: Peer) -> None:
         self._reception = reception
         self._socket = accepted
-        self._peer: asyncio.Protocol | None = peer  # None once it has ended
+        self._address = address
+        self._peer: Peer | None = peer  # None once it has ended
         self._limit = 65_536
         self._waiting: bytearray | None = None
         self._closing = self._shut = False
 
+    def begin(self, peer: Peer) -> None:
+        """Tell the peer of its transport; the address, dear for what it is, is forgotten then."""
+        peer.connection_made(self)
+        self._address = None
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`socket` or `peername`."""
+        """`socket`, or `peername` while the peer is told of its connection."""
         if name == "socket":
             return self._socket
-        if name == "peername":
-            with contextlib.suppress(OSError):  # it has reset the connection before we looked
-                return self._socket.getpeername()
-        return default
+        return default if name != "peername" or self._address is None else self._address
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """The peer is told to pause when more than `high` bytes wait, besides what the kernel holds."""
         if high is not None:
             self._limit = high
-
-    def get_write_buffer_size(self) -> int:
-        """How many bytes wait."""
-        return len(self._waiting) if self._waiting is not None else 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send `data`, now or as soon as the peer takes it."""
@@ -111,8 +129,10 @@ class Line(asyncio.Transport):
             return
         if self._waiting is None:
             self._waiting = bytearray()
+            self._reception.behind += 1
             self._reception.watch(self._socket, _IN | _OUT)
         self._waiting += data
+        self._reception.buffered += len(data)
         if len(self._waiting) > self._limit and self._peer is not None:
             self._peer.pause_writing()
 
@@ -125,8 +145,9 @@ class Line(asyncio.Transport):
             self._end(error)
             return
         del waiting[:sent]
+        self._reception.buffered -= sent
         if not waiting:
-            self._waiting = None
+            self._forget_waiting()
             self._drained()
 
     def _drained(self) -> None:
@@ -143,9 +164,15 @@ class Line(asyncio.Transport):
         except OSError as error:
             self._end(error)
 
+    def _forget_waiting(self) -> None:
+        if self._waiting is not None:
+            self._reception.behind -= 1
+            self._reception.buffered -= len(self._waiting)
+            self._waiting = None
+
     def _end(self, error: Exception | None) -> None:
         peer, self._peer = self._peer, None
-        self._waiting = None
+        self._forget_waiting()
         self._closing = True
         if peer is not None:
             self._reception.bury(self._socket, peer, error)
@@ -154,20 +181,21 @@ class Line(asyncio.Transport):
 class Door:
     """One listening socket."""
 
-    __slots__ = ("_factory", "_reception", "_socket")
+    __slots__ = ("_factory", "_kind", "_reception", "_socket")
 
-    def __init__(
-        self, reception: "Reception", listener: socket.socket, factory: Callable[[], asyncio.Protocol]
-    ) -> None:
+    def __init__(self, reception: Reception, listener: socket.socket, factory: Callable[[], Peer]) -> None:
         self._reception = reception
         self._socket = listener
         self._factory = factory
+        self._kind = (int(listener.family), int(listener.type), listener.proto)
 
     def ready(self, events: int) -> None:
         """Let in everybody who waits, but no more than one turn's worth."""
         for _ in range(TURN):
             try:
-                accepted, _ = self._socket.accept()
+                # Not `accept`: it wraps each socket in a class written in Python, and asks two enumerations for that,
+                # which takes longer than the kernel takes to accept.
+                fd, address = self._socket._accept()  # type: ignore[attr-defined]
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -175,8 +203,9 @@ class Door:
                     raise
                 self._reception.pause(self._socket)
                 return
+            accepted = socket.SocketType(*self._kind, fd)
             accepted.setblocking(False)
-            self._reception.enter(accepted, self._factory())
+            self._reception.enter(accepted, address, self._factory())
 
     def close(self) -> None:
         """Accept nobody more."""
@@ -191,10 +220,11 @@ class Reception:
         self._loop = loop
         self._epoll = select.epoll()
         self._known: list[Line | Door | None] = []  # by descriptor
-        self._ended: list[tuple[socket.socket, asyncio.Protocol, Exception | None]] = []
+        self._ended: list[tuple[socket.SocketType, Peer, Exception | None]] = []
+        self.behind = self.buffered = 0  # lines that have something waiting, and how many bytes
         loop.add_reader(self._epoll.fileno(), self._turn)
 
-    def open(self, listener: socket.socket, backlog: int, factory: Callable[[], asyncio.Protocol]) -> Door:
+    def open(self, listener: socket.socket, backlog: int, factory: Callable[[], Peer]) -> Door:
         """Accept on `listener`; every accepted socket gets a protocol from `factory`."""
         listener.setblocking(False)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
@@ -203,13 +233,13 @@ class Reception:
         self._know(listener.fileno(), door)
         return door
 
-    def enter(self, accepted: socket.socket, peer: asyncio.Protocol) -> None:
+    def enter(self, accepted: socket.SocketType, address: Any, peer: Peer) -> None:
         """A socket was accepted."""
-        line = Line(self, accepted, peer)
+        line = Line(self, accepted, address, peer)
         self._know(accepted.fileno(), line)
-        peer.connection_made(line)
+        line.begin(peer)
 
-    def watch(self, one: socket.socket, events: int) -> None:
+    def watch(self, one: socket.SocketType, events: int) -> None:
         """Wait for other events than before."""
         self._epoll.modify(one, events)
 
@@ -224,7 +254,7 @@ class Reception:
             self._epoll.unregister(one)
             self._known[one.fileno()] = None
 
-    def bury(self, one: socket.socket, peer: asyncio.Protocol, error: Exception | None) -> None:
+    def bury(self, one: socket.SocketType, peer: Peer, error: Exception | None) -> None:
         """Close a socket and tell its peer, after this turn."""
         if not self._ended:
             self._loop.call_soon(self._close_ended)

@@ -22,12 +22,12 @@ _UPSERT = """
 INSERT INTO stays AS kept (connection, sequence, stream_id, member_id, gateway_id, organisation_path, place_path,
                            channel, source, joined_at, left_at, closed_by)
 SELECT (%(prefix)s || lpad(to_hex(number), 12, '0'))::uuid, sequence, stream, member, %(gateway)s::uuid,
-       organisation, place, channel, source, to_timestamp(joined),
-       CASE WHEN gone IS NOT NULL THEN to_timestamp(greatest(gone, joined)) END,
+       organisation, place, channel, source, to_timestamp(joined / 1e6),
+       CASE WHEN gone IS NOT NULL THEN to_timestamp(greatest(gone, joined) / 1e6) END,
        CASE WHEN gone IS NOT NULL THEN 'owner' END
 FROM unnest(%(number)s::bigint[], %(sequence)s::int[], %(stream)s::bigint[], %(member)s::bigint[],
             %(organisation)s::text[], %(place)s::text[], %(channel)s::text[], %(source)s::text[],
-            %(joined)s::float8[], %(gone)s::float8[])
+            %(joined)s::bigint[], %(gone)s::bigint[])
      AS t(number, sequence, stream, member, organisation, place, channel, source, joined, gone)
 ON CONFLICT (connection, sequence) DO UPDATE
    SET left_at = greatest(excluded.left_at, kept.joined_at), closed_by = excluded.closed_by
@@ -153,7 +153,8 @@ def _columns(rows: list[Row], offset: float) -> dict[str, str]:
 
 
 def _moment(value: float | None, offset: float) -> str:
-    return "NULL" if value is None else repr(value + offset)
+    """Whole microseconds, as fine as PostgreSQL is: an integer is written in a fifth of the time of a float."""
+    return "NULL" if value is None else str(round((value + offset) * 1e6))
 
 
 def _array(elements: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ import structlog
 import uvloop
 from gunicorn.workers.base import Worker
 
-from service import logs
+from service import compiled, logs
 from service.config import Config
 from service.live.gateway import Gateway
 from service.live.sockets import Door
@@ -85,7 +85,7 @@ class GatewayWorker(Worker):  # type: ignore[misc]
         self.notify()
         await gateway.open()
         servers = [await gateway.listen(listener.sock, self.cfg.backlog) for listener in self.sockets]
-        log.info("gateway serves", gateway=gateway.id)
+        log.info("gateway serves", gateway=gateway.id, compiled=compiled.in_use())
         await self._until_stopped()
         closing = self.loop.create_task(self._end(gateway, servers))
         while not closing.done():

@@ -140,7 +140,7 @@ def reseal(secrets: Sequence[str]) -> int:
     stale = [
         endpoint
         for endpoint in db.session.scalars(everything("every secret is sealed anew", select(Endpoint)))
-        if not sealing.is_current(endpoint.secret_ciphertext, secrets[0])
+        if not sealing.of_secrets(tuple(secrets)).is_current(endpoint.secret_ciphertext)
     ]
     for endpoint in stale:
         try:
@@ -154,15 +154,17 @@ def reseal(secrets: Sequence[str]) -> int:
 
 def _seal(endpoint: Endpoint, *, signing: bytes, subject_key: bytes, secret: str) -> None:
     signing_context, subject_context = _contexts(endpoint)
-    endpoint.secret_ciphertext = sealing.seal(signing, secret=secret, context=signing_context)
-    endpoint.subject_key_ciphertext = sealing.seal(subject_key, secret=secret, context=subject_context)
+    ring = sealing.of_secrets((secret,))
+    endpoint.secret_ciphertext = ring.seal(signing, signing_context)
+    endpoint.subject_key_ciphertext = ring.seal(subject_key, subject_context)
 
 
 def _open(endpoint: Endpoint, *, secrets: Sequence[str]) -> tuple[bytes, bytes]:
     signing_context, subject_context = _contexts(endpoint)
+    ring = sealing.of_secrets(tuple(secrets))
     return (
-        sealing.unseal(endpoint.secret_ciphertext, secrets=secrets, context=signing_context),
-        sealing.unseal(endpoint.subject_key_ciphertext, secrets=secrets, context=subject_context),
+        ring.unseal(endpoint.secret_ciphertext, signing_context),
+        ring.unseal(endpoint.subject_key_ciphertext, subject_context),
     )
 
 

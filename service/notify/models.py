@@ -25,11 +25,19 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from service.extensions import Base
+from service.labels import holds
 from service.scope import Scoped
 
 STATES = ("pending", "delivered", "dead")
 
 
+@holds(
+    purpose="notices",
+    keeps="account",
+    internal="id organisation_id organisation_path url topics enabled disabled_reason created_at",
+    personal="created_by",
+    sensitive="secret_ciphertext subject_key_ciphertext",
+)
 class Endpoint(Scoped, Base):
     """A receiver of webhooks, registered for an organisation and everything below it."""
 
@@ -50,6 +58,12 @@ class Endpoint(Scoped, Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
+@holds(
+    purpose="notices",
+    keeps="delivered",
+    internal="id topic organisation_paths payload created_at fanned_out_at",
+    sensitive="subject_member",
+)
 class Outbox(Base):
     """Something that happened, waiting to be fanned out to the endpoints that listen."""
 
@@ -65,6 +79,12 @@ class Outbox(Base):
     fanned_out_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+@holds(
+    purpose="notices",
+    keeps="delivered",
+    internal="id outbox_id endpoint_id message_id state attempts due_at give_up_at lease_until last_status last_error"
+    " delivered_at",
+)
 class Delivery(Scoped, Base):
     """One event on its way to one endpoint."""
 

@@ -14,7 +14,7 @@ from flask import Flask, current_app, g, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from service.auth import DenyList, bearer, bearer_token
+from service.auth import bearer, bearer_token
 from service.clock import now as read_clock
 from service.config import Config
 from service.errors import ServiceError
@@ -24,6 +24,7 @@ from service.org.accounts import clients
 from service.org.accounts.sessions import Terms, of_cookie
 from service.org.login import load_deny_list
 from service.org.organisers import Organiser
+from service.tokens import DenyList
 
 COOKIE = "chunshui_organiser"
 DEVICE_COOKIE = "chunshui_device"

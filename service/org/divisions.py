@@ -1,6 +1,7 @@
-"""Administrative divisions: loading them from files, and finding them by code or by any spelling.
+"""Administrative divisions: loading them from files.
 
-Loading twice changes nothing; a later file replaces names and parents, and what it does not name stays.
+Loading twice changes nothing; a later file replaces names and parents. What it does not name stays, and so does a
+division that an administrator has changed (`service.org.geography.changes`).
 """
 
 import csv
@@ -9,10 +10,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, text, union
+from sqlalchemy import select, text
 
 from service.extensions import db
-from service.org.models import LEVELS, Division, DivisionAlias
+from service.org.geography.paths import follow
+from service.org.geography.sets import load_border
+from service.org.models import LEVELS, Division
 
 DATA = Path(__file__).parent / "data"
 # How articles and people write what the register writes otherwise.
@@ -29,11 +32,7 @@ ON CONFLICT (code) DO UPDATE SET name = excluded.name, level = excluded.level, p
     path = excluded.path, valid_from = coalesce(excluded.valid_from, divisions.valid_from),
     valid_to = excluded.valid_to, successor_code = excluded.successor_code
 WHERE divisions IS DISTINCT FROM excluded
-"""
-# Stored divisions whose parent has just moved move with it, one level a round.
-FOLLOW = """
-UPDATE divisions SET path = parent.path || '.' || divisions.code FROM divisions AS parent
-WHERE divisions.parent_code = parent.code AND divisions.path <> parent.path || '.' || divisions.code
+    AND NOT EXISTS (SELECT FROM division_changes changed WHERE changed.code = divisions.code)
 """
 
 
@@ -56,6 +55,7 @@ def import_shipped() -> int:
             for row in read(DATA / "border_counties.csv")
         ],
     )
+    load_border()
     db.session.commit()
     return count
 
@@ -71,8 +71,7 @@ def import_divisions(file: Path) -> int:
         for row in staged:
             copy.write_row(row)
     db.session.execute(text(MERGE))
-    for _ in LEVELS:
-        db.session.execute(text(FOLLOW))
+    follow()
     db.session.commit()
     return len(staged)
 
@@ -125,10 +124,3 @@ def with_paths(rows: Iterable[Mapping[str, str]], known: Mapping[str, str]) -> l
         tuple(paths[code] if column == "path" else row.get(column) or None for column in COLUMNS)
         for code, row in by_code.items()
     ]
-
-
-def named(name: str) -> list[Division]:
-    """Every division, abolished ones too, that is or was written `name`: a name alone is rarely unique."""
-    aliases = select(DivisionAlias.code).where(DivisionAlias.alias == name)
-    codes = union(aliases, select(Division.code).where(Division.name == name))
-    return list(db.session.scalars(select(Division).where(Division.code.in_(codes)).order_by(Division.code)))

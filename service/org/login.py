@@ -5,25 +5,24 @@ session is closed and its access tokens are denied.
 """
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from flask import current_app
-from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select, text
 
-from service.auth import Actor, DenyList, issue_access
+from service import audit
 from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
-from service.org.models import Denial, MemberSession
-from service.org.roster import MemberFacts, bind, bound_member, member_facts
+from service.org.models import Denial
+from service.org.people.binding import bind_by_phone, recognised
+from service.org.roster import MemberFacts, bind, member_facts
+from service.org.sessions import revoke
 from service.org.wechat import WechatUser
-from service.scope import scoped
-
-# Clocks of machines differ a little: a denial outlives the tokens that it denies.
-SKEW = timedelta(minutes=5)
+from service.tokens import Actor, DenyList, issue_access
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +64,47 @@ ROTATE = text(
 )
 
 
-def log_in(user: WechatUser, *, app: str, invitation: str | None, now: datetime) -> Login:
-    """Open a session for the member that `user` is bound to, binding him first if he brings an invitation."""
-    member = bound_member(user.appid, user.openid)
-    if member is None and invitation is None:
-        raise ServiceError("not_bound")
-    if member is None:
-        member = bind(user, str(invitation), now)
-    if member.status != "active":
-        raise ServiceError("forbidden")
+def log_in(
+    user: WechatUser, *, app: str, invitation: str | None, now: datetime, phone: Callable[[], str] | None = None
+) -> Login:
+    """Open a session for the member that `user` is bound to.
+
+    Who is not yet bound is bound first by his invitation, or by his phone, which is asked for only then.
+    """
+    member = admitted(user, invitation, phone, now)
     token, expires = secrets.token_urlsafe(32), now + timedelta(days=settings().refresh_token_days)
     opened = {"member": member.id, "app": app, "now": now, "expires": expires, "token_hash": hashed(token)}
     session: int = db.session.execute(OPEN, opened).scalar_one()
+    audit.note("login", actor=audit.Party("member", member.id), now=now, details={"app": app})
     db.session.commit()
     return tokens(member, session=session, refresh_token=token, now=now)
+
+
+def admitted(user: WechatUser, invitation: str | None, phone: Callable[[], str] | None, now: datetime) -> MemberFacts:
+    """The active member that `user` is bound to, or is from now on; a refusal is noted."""
+    try:
+        member = recognised(user) or newly_bound(user, invitation, phone, now)
+        if member.status != "active":
+            raise ServiceError("forbidden")
+    except ServiceError as refusal:
+        db.session.rollback()
+        if refusal.code != "not_bound":  # everybody's first question, before there is anything to be refused
+            who = audit.Party("wechat", f"{user.appid} {user.openid}")
+            audit.note("login.failed", actor=who, now=now, outcome="refused", details={"code": refusal.code})
+            db.session.commit()
+        raise
+    return member
+
+
+def newly_bound(
+    user: WechatUser, invitation: str | None, phone: Callable[[], str] | None, now: datetime
+) -> MemberFacts:
+    """The member that `user`'s invitation, or else his phone, names, bound from now on; not_bound without either."""
+    if invitation is not None:
+        return bind(user, invitation, now)
+    if phone is not None:
+        return bind_by_phone(user, phone)
+    raise ServiceError("not_bound")
 
 
 def refresh(token: str, now: datetime) -> Login:
@@ -88,6 +114,8 @@ def refresh(token: str, now: datetime) -> Login:
         raise ServiceError("refresh_invalid")
     if found.used_at is not None:
         revoke(found.session, now)
+        who = audit.Party("member", found.member)
+        audit.note("login.failed", actor=who, now=now, outcome="refused", details={"code": "refresh_reused"})
         db.session.commit()
         raise ServiceError("refresh_reused")
     member = member_facts(found.member)
@@ -103,19 +131,8 @@ def refresh(token: str, now: datetime) -> Login:
 def log_out(actor: Actor, now: datetime) -> None:
     """Close the session of `actor`'s token; its tokens are refused from now on, other sessions go on."""
     revoke(actor.session, now)
+    audit.note("logout", actor=audit.Party("member", actor.member), now=now)
     db.session.commit()
-
-
-def revoke(session: int, now: datetime) -> None:
-    """Close a session and deny its access tokens, in the caller's transaction."""
-    open_one = (MemberSession.id == session) & MemberSession.revoked_at.is_(None)
-    closed = scoped(update(MemberSession), open_one).values(revoked_at=now).returning(MemberSession.member_id)
-    member = db.session.scalar(closed)
-    if member is None:
-        return
-    expires = now + timedelta(seconds=settings().access_token_seconds) + SKEW
-    denial = insert(Denial).values(session_id=session, member_id=member, expires_at=expires)
-    db.session.execute(denial.on_conflict_do_nothing())
 
 
 def load_deny_list() -> DenyList:

@@ -22,12 +22,15 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
 
 from service.extensions import Base
+from service.labels import holds
 from service.scope import Scoped
 
 # Bytewise order makes a subtree one range of the index, whatever locale the server has.
 PATH = Text(collation="C")
 
 LEVELS = ("province", "prefecture", "county", "township")
+# 联建功能型、议事型、服务型党组织
+JOINT_KINDS = ("functional", "deliberative", "service")
 ORGANISATION_LEVELS = ("province", "city", "county", "township", "branch")
 
 
@@ -44,6 +47,7 @@ def covers(ancestor: str, path: str) -> bool:
     return path == ancestor or path.startswith(ancestor + ".")
 
 
+@holds(purpose="reference", keeps="ever", public="code name level parent_code path valid_from valid_to successor_code")
 class Division(Base):
     """An administrative division, current or abolished; `path` leads through `parent_code` to the province."""
 
@@ -60,6 +64,7 @@ class Division(Base):
     successor_code: Mapped[str | None] = mapped_column(ForeignKey("divisions.code"))
 
 
+@holds(purpose="reference", keeps="ever", public="code alias")
 class DivisionAlias(Base):
     """Another spelling of a division's name, as people and articles write it."""
 
@@ -69,6 +74,7 @@ class DivisionAlias(Base):
     alias: Mapped[str] = mapped_column(Text, primary_key=True, index=True)
 
 
+@holds(purpose="reference", keeps="ever", public="county_code neighbour_code")
 class CountyBorder(Base):
     """A county of Sichuan and a county of another province that touch."""
 
@@ -78,11 +84,22 @@ class CountyBorder(Base):
     neighbour_code: Mapped[str] = mapped_column(ForeignKey("divisions.code"), primary_key=True, index=True)
 
 
+@holds(
+    purpose="organising",
+    keeps="ever",
+    internal="id parent_id path name level division_code code joint closed_on successor_id",
+)
 class Organisation(Base):
-    """A node of the organisation tree; `path` is the dot-separated ids from the root to itself."""
+    """A node of the organisation tree; `path` is the dot-separated ids from the root to itself, today.
+
+    A closed one keeps the last it had. What was before and what is to come is in `service.org.tree.models`.
+    """
 
     __tablename__ = "organisations"
-    __table_args__ = (CheckConstraint(f"level IN {ORGANISATION_LEVELS}", name="level"),)
+    __table_args__ = (
+        CheckConstraint(f"level IN {ORGANISATION_LEVELS}", name="level"),
+        CheckConstraint(f"joint IN {JOINT_KINDS}", name="joint"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("organisations.id"), index=True)
@@ -90,8 +107,22 @@ class Organisation(Base):
     name: Mapped[str] = mapped_column(Text)
     level: Mapped[str] = mapped_column(Text)
     division_code: Mapped[str | None] = mapped_column(ForeignKey("divisions.code"))
+    # The register's own code, by which an import knows it again.
+    code: Mapped[str | None] = mapped_column(Text, unique=True)
+    # What a joint body is for, which several parents hold for a time; it has no organisations below it.
+    joint: Mapped[str | None] = mapped_column(Text)
+    # The first day on which it is no more, and the one that it was merged into.
+    closed_on: Mapped[date | None]
+    successor_id: Mapped[int | None] = mapped_column(ForeignKey("organisations.id"), index=True)
 
 
+@holds(
+    purpose="membership",
+    keeps="erased",
+    internal="rehearsal erased_at",
+    personal="id name",
+    sensitive="organisation_id place_code status",
+)
 class Member(Scoped, Base):
     """A member with a home branch and, where known, a present place. The id is the dense member number."""
 
@@ -105,11 +136,14 @@ class Member(Scoped, Base):
     status: Mapped[str] = mapped_column(Text, server_default="active")
     # A synthetic member, who takes part in rehearsals only; every list and figure of members leaves it out.
     rehearsal: Mapped[bool] = mapped_column(server_default=text("false"))
+    # When the person was erased: what is left is a number that nothing leads from.
+    erased_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     organisation: Mapped[Organisation] = relationship()
     place: Mapped[Division | None] = relationship()
 
 
+@holds(purpose="membership", keeps="erased", internal="id appid", personal="openid unionid member_id")
 class WechatIdentity(Scoped, Base):
     """A WeChat user of one app and the member that it is bound to, one to one."""
 
@@ -123,6 +157,13 @@ class WechatIdentity(Scoped, Base):
     member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), index=True)
 
 
+@holds(
+    purpose="membership",
+    keeps="erased",
+    internal="id expires_at used_at",
+    personal="member_id",
+    sensitive="code_hash",
+)
 class Invitation(Scoped, Base):
     """A one-time code that binds a WeChat user to a member of the roster; only its SHA-256 is kept."""
 
@@ -135,6 +176,7 @@ class Invitation(Scoped, Base):
     used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+@holds(purpose="access", keeps="session", internal="id app", personal="member_id created_at expires_at revoked_at")
 class MemberSession(Scoped, Base):
     """One log-in of a member in one app; its id is in every access token that it was given."""
 
@@ -148,6 +190,7 @@ class MemberSession(Scoped, Base):
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+@holds(purpose="access", keeps="session", internal="id session_id used_at expires_at", sensitive="token_hash")
 class RefreshToken(Base):
     """A refresh token of a session; good for one use, kept after it so that a second use is noticed."""
 
@@ -160,6 +203,7 @@ class RefreshToken(Base):
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+@holds(purpose="access", keeps="session", internal="session_id expires_at", personal="member_id")
 class Denial(Base):
     """A session whose access tokens are refused until the last of them has expired by itself."""
 
@@ -170,6 +214,13 @@ class Denial(Base):
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
+@holds(
+    purpose="access",
+    keeps="account",
+    internal="id organisation_id office created_at",
+    personal="login name",
+    sensitive="password_hash",
+)
 class Organiser(Scoped, Base):
     """The account of somebody who organises or administers; what it may do, its grants say."""
 
@@ -188,6 +239,13 @@ class Organiser(Scoped, Base):
     organisation: Mapped[Organisation] = relationship()
 
 
+@holds(
+    purpose="access",
+    keeps="session",
+    internal="id expires_at revoked_at",
+    personal="organiser_id two_factors seen_at",
+    sensitive="token_hash",
+)
 class OrganiserSession(Scoped, Base):
     """An organiser's log-in in one browser; the cookie's SHA-256 is kept, never the cookie."""
 

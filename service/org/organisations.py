@@ -1,17 +1,23 @@
 """The organisation tree. A path names a node and all above it, so that a subtree is one range of one index."""
 
+from datetime import date
+
 from sqlalchemy import Select, Sequence, select
 
 from service.extensions import db
 from service.org.models import Organisation, within
+from service.org.tree.paths import adopt
 
 IDS = Sequence("organisations_id_seq")
 
 
 def add_organisation(
-    name: str, *, level: str, parent: Organisation | None = None, division_code: str | None = None
+    name: str, *, level: str, parent: Organisation | None = None, since: date | None = None, **more: str | None
 ) -> Organisation:
-    """A new node below `parent`, in the caller's transaction; its path is known at once."""
+    """A new node below `parent`, in the caller's transaction, there since a day or as long as its parent.
+
+    Its path is known at once. `more`: division_code, code, joint.
+    """
     number = db.session.scalar(IDS)
     path = f"{parent.path}.{number}" if parent else str(number)
     organisation = Organisation(
@@ -20,9 +26,11 @@ def add_organisation(
         path=path,
         name=name,
         level=level,
-        division_code=division_code,
+        **more,
     )
     db.session.add(organisation)
+    db.session.flush()
+    adopt(number, since)
     return organisation
 
 

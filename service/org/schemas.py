@@ -1,17 +1,27 @@
 """Shapes of the org room: what its doors take and give."""
 
+from typing import Any
+
 from apiflask import Schema
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from service.fields import Id, Line
+from service.org.wechat import APPS
 
 
 class LoginIn(Schema):
-    """A log-in with a code of `wx.login`, and at the first time an invitation."""
+    """A log-in with WeChat's code, and at the first time an invitation or the code of the phone button."""
 
-    app = fields.String(required=True, validate=validate.OneOf(["mini_program"]))
+    app = fields.String(required=True, validate=validate.OneOf(APPS))
     code = Line(256, required=True)
     invitation = Line(64, load_default=None, allow_none=True)
+    phone_code = Line(256, load_default=None, allow_none=True)
+
+    @validates_schema
+    def phones_are_the_mini_programs(self, data: dict[str, Any], **_: Any) -> None:
+        """Only there is a phone button."""
+        if data.get("phone_code") and data.get("app") != "mini_program":
+            raise ValidationError("Only in the mini-program.", "phone_code")
 
 
 class RefreshIn(Schema):

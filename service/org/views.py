@@ -1,5 +1,6 @@
 """REST doors of the org room: members' sessions, the demo's guests."""
 
+from functools import partial
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -26,10 +27,13 @@ NO_STORE = {"Cache-Control": "no-store"}
 def log_in(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Log in with WeChat
 
-    The first log-in needs a one-time invitation, which binds the WeChat user to a member of the roster.
+    The first log-in binds the WeChat user to a member of the roster: by a one-time invitation, or in the mini-program
+    by the phone number that WeChat vouches for. Who is bound in one app is known in the others.
     """
-    user = wechat.exchange(json_data["code"])
-    opened = login.log_in(user, app=json_data["app"], invitation=json_data["invitation"], now=read_clock())
+    app, phone_code = json_data["app"], json_data["phone_code"]
+    user = wechat.exchange(json_data["code"], app)
+    phone = partial(wechat.phone_number, phone_code, user) if phone_code else None
+    opened = login.log_in(user, app=app, invitation=json_data["invitation"], phone=phone, now=read_clock())
     return shown_login(opened), 201, NO_STORE
 
 

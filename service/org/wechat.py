@@ -1,10 +1,11 @@
-"""The only caller of WeChat's server API: exchanging a log-in code for the WeChat user who got it.
+"""The only caller of WeChat's server API: exchanging codes for the WeChat user who got them, and for his phone.
 
 A code is good once. After a time-out it may be spent although no answer came, so nothing here is ever sent twice:
 the client asks WeChat for a fresh code. Addresses carry the app's secret and are never logged.
 """
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,10 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 BUSY = frozenset({-1, 45009, 45011})
 CODE_INVALID = frozenset({40029, 40163})
 RISK = 40226
+TOKEN_DEAD = frozenset({40001, 40014, 42001})
+# Ours must be gone before WeChat's: a token's last five minutes overlap with the next one's.
+TOKEN_MARGIN_SECONDS = 240.0
+APPS = ("mini_program", "official_account", "mobile_app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +45,78 @@ def connect(config: Config) -> httpx.Client:
     return httpx.Client(base_url=config.wechat_api_url, timeout=config.wechat_timeout_seconds, trust_env=not local)
 
 
-def exchange(code: str) -> WechatUser:
-    """The WeChat user of a `wx.login` code; ServiceError code_invalid, risk_refused or wechat_unavailable."""
-    config: Config = current_app.config["CHUNSHUI"]
-    query = {
-        "appid": config.wechat_appid,
-        "secret": config.wechat_secret,
-        "js_code": code,
-        "grant_type": "authorization_code",
-    }
-    answer = call("GET", "/sns/jscode2session", params=query)
-    check(answer)
+def exchange(code: str, app: str = "mini_program") -> WechatUser:
+    """The WeChat user of a log-in code of one of APPS; ServiceError code_invalid, risk_refused, wechat_unavailable."""
+    appid, secret = credentials(app)
+    if app == "mini_program":
+        path, query = "/sns/jscode2session", {"js_code": code}
+    else:
+        path, query = "/sns/oauth2/access_token", {"code": code}
+    query |= {"appid": appid, "secret": secret, "grant_type": "authorization_code"}
+    answer = call("GET", path, params=query)
+    check(path, answer)
+    if answer.get("is_snapshotuser"):
+        # The preview of a page has a user of its own, who is nobody.
+        raise ServiceError("code_invalid")
     openid, unionid = answer.get("openid"), answer.get("unionid")
     if not openid or not isinstance(openid, str):
-        log.error("jscode2session: an answer without openid")
+        log.error("%s: an answer without openid", path)
         raise ServiceError("wechat_unavailable")
-    return WechatUser(config.wechat_appid, openid, str(unionid) if unionid else None)
+    return WechatUser(appid, openid, str(unionid) if unionid else None)
+
+
+def credentials(app: str) -> tuple[str, str]:
+    """The appid and secret of one of APPS; ServiceError validation if it is not in use here."""
+    config: Config = current_app.config["CHUNSHUI"]
+    appid, secret = {
+        "mini_program": (config.wechat_appid, config.wechat_secret),
+        "official_account": (config.wechat_account_appid, config.wechat_account_secret),
+        "mobile_app": (config.wechat_mobile_appid, config.wechat_mobile_secret),
+    }[app]
+    if not appid and app != "mini_program":
+        raise ServiceError("validation", errors={"app": ["Not in use here."]})
+    return appid, secret
+
+
+def phone_number(code: str, user: WechatUser) -> str:
+    """The Chinese mobile number that `user` let the mini-program have, by the code of the phone button, good once.
+
+    ServiceError code_invalid, phone_unknown for a foreign number, wechat_unavailable.
+    """
+    path = "/wxa/business/getuserphonenumber"
+    body = {"code": code, "openid": user.openid}
+    answer = call("POST", path, params={"access_token": access_token()}, json=body)
+    if number(answer.get("errcode", 0)) in TOKEN_DEAD:
+        # A refused token has spent no code: once more with a fresh one, and then no more.
+        answer = call("POST", path, params={"access_token": access_token(fresh=True)}, json=body)
+    check(path, answer)
+    info = answer.get("phone_info")
+    told = info if isinstance(info, dict) else {}
+    if told.get("watermark", {}).get("appid") != user.appid:
+        log.error("%s: an answer for another app", path)
+        raise ServiceError("wechat_unavailable")
+    if str(told.get("countryCode")) != "86":
+        raise ServiceError("phone_unknown")
+    return str(told.get("purePhoneNumber", ""))
+
+
+def access_token(*, fresh: bool = False) -> str:
+    """The mini-program's access token, kept until shortly before its end.
+
+    Each process keeps its own: the stable token is the same for all who ask until its last five minutes.
+    """
+    kept: tuple[str, float] | None = current_app.extensions.get("wechat_token")
+    if kept and kept[1] > time.monotonic() and not fresh:
+        return kept[0]
+    appid, secret = credentials("mini_program")
+    path, wanted = "/cgi-bin/stable_token", {"grant_type": "client_credential", "appid": appid, "secret": secret}
+    answer = call("POST", path, json=wanted)
+    check(path, answer)
+    token, seconds = answer.get("access_token"), number(answer.get("expires_in")) or 0
+    if not token or not isinstance(token, str):
+        raise ServiceError("wechat_unavailable")
+    current_app.extensions["wechat_token"] = (token, time.monotonic() + seconds - TOKEN_MARGIN_SECONDS)
+    return token
 
 
 def mint_code(openid: str) -> str:
@@ -80,7 +141,7 @@ def call(method: str, path: str, **request: Any) -> dict[str, Any]:
     return answer
 
 
-def check(answer: dict[str, Any]) -> None:
+def check(path: str, answer: dict[str, Any]) -> None:
     """Raise what WeChat's errcode means; an absent one means success."""
     errcode = number(answer.get("errcode", 0))
     if errcode in CODE_INVALID:
@@ -91,7 +152,7 @@ def check(answer: dict[str, Any]) -> None:
         raise ServiceError("wechat_unavailable")
     if errcode != 0:
         # Wrong appid or secret, or a code we do not know: for the operator to see, not for the member.
-        log.error("jscode2session: errcode %s: %s", errcode, str(answer.get("errmsg", ""))[:200])
+        log.error("%s: errcode %s: %s", path, errcode, str(answer.get("errmsg", ""))[:200])
         raise ServiceError("wechat_unavailable")
 
 

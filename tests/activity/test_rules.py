@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from service.activity.audience import invites, organiser_may_edit, organiser_may_watch, organising, visible_to
 from service.activity.models import Activity, ActivityOrganiser
 from service.activity.rules import announce
-from service.auth import Actor
 from service.home import rehearsed
 from service.notify.models import Outbox
+from service.tokens import Actor
 from tests.factories import HOUR, make_activity, make_organisation, make_organiser, make_stream
 
 NOW = datetime(2026, 9, 20, 1, 0, tzinfo=UTC)

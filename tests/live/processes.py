@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from urllib.request import urlopen
 from service.config import Config
 from tests.live.stage import children
 from tests.logs import unhandled
+from tests.ports import free_port
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -43,9 +43,9 @@ class Running:
         """How many workers have begun to serve since the start."""
         return self.log.read_text().count("gateway serves")
 
-    def stop(self) -> int:
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it as an operator does; its exit code."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(how)
         return self.process.wait(20)
 
 
@@ -62,27 +62,22 @@ def running(config: Config, folder: Path, *, workers: int = 1, off: float = 0.0)
         yield gateway
     finally:
         if process.poll() is None:
-            gateway.stop()
+            gateway.stop(signal.SIGINT)  # nobody is to be held for a successor
     assert unhandled(log) == []
 
 
 @contextmanager
 def working(config: Config, folder: Path, *, off: float = 0.0) -> Iterator[Path]:
-    """`chunshui worker`, whose clock is `off`; its log, in which nothing may be left that nobody handled."""
+    """`chunshui worker` at work, whose clock is `off`; its log, in which nothing may be left that nobody handled."""
     log = folder / "worker.log"
     process = started(replace(config, worker_port=free_port()), log, "service.cli", "worker", off=off)
     try:
+        eventually(lambda: "working" in log.read_text(), within=20)
         yield log
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
     assert unhandled(log) == []
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def started(config: Config, log: Path, *module: str, off: float) -> "subprocess.Popen[bytes]":

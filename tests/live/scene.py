@@ -19,11 +19,12 @@ HOME = Attribution("1.2.3", "54.5401", "h5", "hls")
 class Scene:
     """One stream, one worker process and a clock that only the test moves."""
 
-    def __init__(self, client: redis.Redis, stream: Stream) -> None:
+    def __init__(self, client: redis.Redis, stream: Stream, *, timing: Timing = TIMING) -> None:
         self.valkey = client
+        self.timing = timing
         self.stream = stream.id
         self.slot = Slot(stream.id)
-        self.keeper = Keeper(TIMING)
+        self.keeper = Keeper(timing)
         self.now = 1_000_000
         self.boots = count(1)
         self.keeper.look_up(NOW)
@@ -47,7 +48,7 @@ class Scene:
     def deliver(self, batch: Batch | None) -> Reply:
         """Execute a flush, whenever it was sent."""
         assert batch is not None
-        arguments = batch.arguments(TIMING)[1:]
+        arguments = batch.arguments(self.timing)[1:]
         return Reply.parse(call(self.valkey, "flush", self.slot, *arguments, boot=batch.boot, now=self.now))
 
     def tick(self, *holdings: Holding, seconds: int = 1, refill: bool = True) -> None:
@@ -62,5 +63,5 @@ class Scene:
 
     def seen(self) -> figures.Snapshot:
         return figures.read_snapshot(
-            self.valkey, [self.slot], timing=TIMING, organisations=[1, 3], places=["5401"], now=self.now
+            self.valkey, [self.slot], timing=self.timing, organisations=[1, 3], places=["5401"], now=self.now
         )

@@ -21,12 +21,12 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from service import embedded
 from service.app import create_core
-from service.auth import issue_access
 from service.config import Config
 from service.extensions import db as database
 from service.live.figures import Snapshot, read_snapshot, reap, settle, tick
 from service.live.gateway import Gateway
 from service.live.scripts import Slot, Timing, slots_of
+from service.tokens import issue_access
 
 SECRET = "a secret that only the tests know, 32+"
 QUICK = {

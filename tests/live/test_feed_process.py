@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -29,6 +28,7 @@ from tests.factories import make_activity, make_organisation, make_organiser
 from tests.live.processes import ROOT
 from tests.live.stage import Stage
 from tests.logs import unhandled
+from tests.ports import free_port
 from tests.waiting import eventually
 
 TIMING = Timing(lease=60_000, stale=60_000)
@@ -65,8 +65,7 @@ def scene(config: Config) -> tuple[int, str]:
 @pytest.fixture
 def web(stage: Stage, tmp_path: Path) -> Iterator[Web]:
     """A web process that must end without having logged an exception."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = stage.config(web_port=port)
     stream, cookie = scene(config)
     settings = {field.name.upper(): str(getattr(config, field.name)) for field in fields(config)}

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import fields
@@ -19,14 +18,14 @@ from service.live.scripts import Timing
 from service.metrics import Board
 from tests.live.processes import ROOT
 from tests.live.stage import Stage, member, serving, until
+from tests.ports import free_port
 from tests.scraping import TOKEN, Samples, ask, read, scrape
 from tests.waiting import eventually
 
 
 def test_the_worker_tells_of_live_streams_and_of_its_tasks(stage: Stage, tmp_path: Path) -> None:
     stream, over = stage.stream(), stage.stream(opens=-200_000, closes=-100_000)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = stage.config(metrics_token=TOKEN, worker_port=port)
     settings = {field.name.upper(): str(getattr(config, field.name)) for field in fields(config)}
     arguments = [sys.executable, "-m", "service.cli", "worker"]

@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.auth import issue_access
 from service.clock import now
 from service.config import Config
 from service.extensions import db
+from service.tokens import issue_access
 from tests.org.conftest import WeChat
 
 

@@ -7,8 +7,8 @@ from apiflask import APIFlask
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from service.auth import Actor, DenyList
 from service.org import access
+from service.tokens import Actor, DenyList
 
 ANA = Actor(1, "1", "", frozenset({"member"}), session=7, issued_at=0, expires_at=1)
 

@@ -128,7 +128,12 @@ def test_a_form_of_another_site_is_no_json(client: Any) -> None:
 
 def test_accounts_are_checked(db: Session) -> None:
     city = make_organisation(level="city")
-    good: dict[str, Any] = {"name": "李组织", "password": PASSWORD, "organisation_id": city.id}
+    good: dict[str, Any] = {
+        "name": "李组织",
+        "password": PASSWORD,
+        "organisation_id": city.id,
+        "now": datetime.now(UTC),
+    }
     opening.add_organiser("chengdu", **good)
     for login, changes, code in (
         ("chengdu", {}, "conflict"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from service.auth import issue_access, read_access
+from service.tokens import issue_access, read_access
 from service.live.rehearsal import Progress, run
 from tests.waiting import eventually
 from tests.web.conftest import PASSWORD, House

@@ -23,7 +23,7 @@ def test_a_second_factor_is_set_up_asked_for_and_recovered(browser: Browser, hou
     with connected(house.installation.config):
         root = db.session.scalars(select(Organisation.id).where(Organisation.parent_id.is_(None))).one()
         role = {"role": "security_administrator"}
-        number = opening.add_organiser(LOGIN, name="安全", password=PASSWORD, organisation_id=root, **role)
+        number = opening.add_organiser(LOGIN, name="安全", password=PASSWORD, organisation_id=root, now=now(), **role)
         code = recovery.issue_now(number, now())
     with wall(browser, house.url) as first:
         page = first.page

@@ -41,6 +41,7 @@ class Crowd:
         self.wave = 0
         self.closing = False
         self.calm = False
+        self._apart: set[Member] = set()  # left on purpose, when last looked at
         self.last_count: bytes = b""
         self.clock = asyncio.get_running_loop().time
         self._loop = asyncio.get_running_loop()
@@ -89,11 +90,16 @@ class Crowd:
         """Have nobody wander off for a while, or again."""
         self.calm = calm
 
+    def leaving(self, member: Member) -> None:
+        """A member leaves on purpose."""
+        self._apart.add(member)
+
     def under_way(self) -> None:
         """Note the joins and leaves that are not answered yet, and whoever has left to join again."""
         self.tally.asking = self.asking
         leaving = {State.LEAVING} if self.closing else {State.LEAVING, State.LEFT}
-        self.tally.leaving = sum(member.state in leaving for member in self.members)
+        self._apart = {member for member in self._apart if member.state in leaving}
+        self.tally.leaving = len(self._apart)
 
     def later(self, seconds: float, member: Member) -> None:
         """Have the member come (back) after some seconds, unless the crowd is leaving by then."""
@@ -112,9 +118,9 @@ class Crowd:
         return [member for member in self.members if member.state is state]
 
     def sweep(self) -> None:
-        """Give up on whoever has been asking for too long without an answer."""
+        """Give up on whoever has been asking for too long without an answer; at rest, nobody is looked at."""
         oldest = self.clock() - ANSWER_SECONDS
-        for member in self.in_state(State.ASKING):
+        for member in self.in_state(State.ASKING) if self.asking else ():
             if member.started_at < oldest:
                 member.give_up_asking()
 

@@ -47,6 +47,9 @@ class Surroundings(Protocol):
     def broken(self, member: "Member") -> None:
         """The member lost its connection, or its attempt failed, and wants to try again."""
 
+    def leaving(self, member: "Member") -> None:
+        """The member leaves on purpose."""
+
     def heard(self, payload: bytes) -> None:
         """An event was pushed."""
 
@@ -110,6 +113,7 @@ class Member:
         """Leave the stream, keeping the connection."""
         self._end_stay()
         self.state = State.LEAVING
+        self.crowd.leaving(self)
         self.crowd.tally.left += 1
         self._write(self.crowd.wire.leave)
 

@@ -108,7 +108,7 @@ async def churn(crowd: Crowd, until: asyncio.Event) -> None:
     """Have a few members at a time drop and return, or leave and return."""
     pause, owed = 0.25, 0.0
     while not until.is_set() and not crowd.closing:
-        inside = [] if crowd.calm else crowd.in_state(State.JOINED)
+        inside = [] if crowd.calm or not crowd.plan.churn_per_minute else crowd.in_state(State.JOINED)
         owed += len(inside) * crowd.plan.churn_per_minute * pause / 60
         for member in crowd.random.sample(inside, min(int(owed), len(inside))):
             _wander_off(crowd, member)

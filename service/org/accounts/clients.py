@@ -67,7 +67,7 @@ def register(organiser: Organiser, *, name: str, scopes: Collection[str], now: d
     db.session.add(client)
     db.session.flush()
     secret = _new_secret(client, now)
-    note("client.registered", by=organiser.id, client=client.id, scopes=client.scopes)
+    note("client.created", by=organiser.id, now=now, client=client.id, scopes=" ".join(client.scopes))
     db.session.commit()
     return client, secret
 
@@ -84,7 +84,7 @@ def rotate(organiser: Organiser, client_id: int, now: datetime) -> tuple[ApiClie
         until = now + OVERLAP if place == 0 else now
         old.expires_at = until if old.expires_at is None else min(old.expires_at, until)
     secret = _new_secret(client, now)
-    note("client.rotated", by=organiser.id, client=client.id)
+    note("client.changed", by=organiser.id, now=now, client=client.id, change="secret")
     db.session.commit()
     return client, secret
 
@@ -93,7 +93,7 @@ def disable(organiser: Organiser, client_id: int, now: datetime) -> None:
     """End a client with all its tokens, at once and for good. Commits. ServiceError not_found."""
     client = find(organiser, client_id, lock=True)
     client.disabled_at = now
-    note("client.disabled", by=organiser.id, client=client.id)
+    note("client.changed", by=organiser.id, now=now, client=client.id, change="disabled")
     db.session.commit()
 
 

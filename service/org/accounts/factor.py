@@ -46,7 +46,7 @@ def is_set_up(account: int) -> bool:
 
 def begin(account: int, *, key: str) -> None:
     """A new authenticator for the account, to be confirmed; the one that is in force stays so until then. Commits."""
-    sealed = sealing.seal(pyotp.random_base32().encode(), secret=key, context=_context(account))
+    sealed = sealing.of_secrets((key,)).seal(pyotp.random_base32().encode(), _context(account))
     row = upsert(SecondFactor).values(organiser_id=account, pending_ciphertext=sealed)
     db.session.execute(row.on_conflict_do_update(index_elements=["organiser_id"], set_={"pending_ciphertext": sealed}))
     db.session.commit()
@@ -75,7 +75,7 @@ def confirm(account: int, code: str, *, keys: Sequence[str], now: datetime) -> l
     if step is None:
         raise ServiceError("code_wrong")
     factor.secret_ciphertext, factor.pending_ciphertext, factor.last_step = factor.pending_ciphertext, None, step
-    note("second_factor.confirmed", by=account, account=account)
+    note("account.changed", by=account, now=now, change="second_factor")
     return _renew_codes(account)
 
 
@@ -88,7 +88,7 @@ def passes(account: int, code: str, *, keys: Sequence[str], now: datetime) -> bo
     matching = used.where(RecoveryCode.code_hash == hashed(code)).values(used_at=now)
     if db.session.scalar(matching.returning(RecoveryCode.organiser_id)) is None:
         return False
-    note("second_factor.recovery_code_used", by=account, account=account)
+    note("account.changed", by=account, now=now, change="recovery_code_used")
     return True
 
 
@@ -157,19 +157,19 @@ def _unsealed(account: int, sealed: bytes | None, keys: Sequence[str]) -> str | 
     if sealed is None:
         return None
     try:
-        return sealing.unseal(sealed, secrets=keys, context=_context(account)).decode()
+        return sealing.of_secrets(tuple(keys)).unseal(sealed, _context(account)).decode()
     except sealing.SealBrokenError as error:
         log.error("an authenticator's secret cannot be opened", account=account, reason=str(error))
         return None
 
 
 def _reseal(factor: SecondFactor, name: str, keys: Sequence[str]) -> bool:
-    sealed = getattr(factor, name)
-    secret = None if sealed is None or sealing.is_current(sealed, keys[0]) else sealed
+    sealed, ring = getattr(factor, name), sealing.of_secrets(tuple(keys))
+    secret = None if sealed is None or ring.is_current(sealed) else sealed
     plain = _unsealed(factor.organiser_id, secret, keys)
     if plain is None:
         return False
-    setattr(factor, name, sealing.seal(plain.encode(), secret=keys[0], context=_context(factor.organiser_id)))
+    setattr(factor, name, ring.seal(plain.encode(), _context(factor.organiser_id)))
     return True
 
 

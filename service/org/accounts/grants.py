@@ -46,9 +46,10 @@ def give(
         role=role,
         purpose=purpose,
         organisation_id=organisation_id,
-        valid_from=valid_from or now,
+        valid_from=valid_from,
         valid_to=valid_to,
         given_by=giver.id,
+        now=now,
     )
     db.session.commit()
     return db.session.scalars(_shown(Grant.id == number)).one()
@@ -63,6 +64,7 @@ def enter(
     valid_from: datetime | None = None,
     valid_to: datetime | None = None,
     given_by: int | None = None,
+    now: datetime,
 ) -> int:
     """A new grant by whoever answers for it, in the caller's transaction; its number.
 
@@ -79,20 +81,23 @@ def enter(
         organisation_id=organisation_id,
         valid_to=valid_to,
         given_by=given_by,
-        **({"valid_from": valid_from} if valid_from is not None else {}),
+        valid_from=valid_from or now,
     )
     db.session.add(grant)
     db.session.flush()
-    note("grant.given", by=given_by, account=account, grant=grant.id, role=role, purpose=purpose, at=organisation_id)
+    told = {"grant": grant.id, "role": role, "purpose": purpose, "organisation": organisation_id}
+    note("grant.given", by=given_by, account=account, now=now, **told)
     return grant.id
 
 
-def enter_role(account: int, *, role: str, organisation_id: int, valid_to: datetime | None = None) -> None:
+def enter_role(
+    account: int, *, role: str, organisation_id: int, valid_to: datetime | None = None, now: datetime
+) -> None:
     """Grant a role with all of its purposes, on nobody's word but the operator's. Commits. ServiceError as `enter`."""
     if db.session.get(Organisation, organisation_id) is None:
         raise ServiceError("validation", errors={"organisation_id": ["Not acceptable."]})
     for purpose in PURPOSES_OF[role]:
-        enter(account, role=role, purpose=purpose, organisation_id=organisation_id, valid_to=valid_to)
+        enter(account, role=role, purpose=purpose, organisation_id=organisation_id, valid_to=valid_to, now=now)
     db.session.commit()
 
 
@@ -107,7 +112,7 @@ def revoke(revoker: Organiser, grant_id: int, now: datetime) -> None:
     db.session.execute(ended.values(revoked_at=now, revoked_by=revoker.id))
     # An open wall shows what it was let see when it asked: it has to ask anew.
     end_sessions(grant.organiser_id, now)
-    note("grant.revoked", by=revoker.id, account=grant.organiser_id, grant=grant_id)
+    note("grant.withdrawn", by=revoker.id, account=grant.organiser_id, now=now, grant=grant_id)
     db.session.commit()
 
 

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from service.extensions import Base
+from service.labels import holds
 from service.org.accounts.roles import OFFICES, PURPOSES, ROLES
 from service.org.models import Organisation, Organiser
 from service.scope import Scoped
@@ -35,6 +36,12 @@ from service.scope import Scoped
 MOMENT = DateTime(timezone=True)
 
 
+@holds(
+    purpose="access",
+    keeps="account",
+    internal="id role office purpose organisation_id valid_from valid_to given_at revoked_at",
+    personal="organiser_id given_by revoked_by",
+)
 class Grant(Scoped, Base):
     """What an account may do: a role, for a purpose, at an organisation and below it, between two dates.
 
@@ -78,6 +85,13 @@ class Grant(Scoped, Base):
         return and_(begun, or_(cls.valid_to.is_(None), cls.valid_to > now))
 
 
+@holds(
+    purpose="access",
+    keeps="account",
+    internal="last_step",
+    personal="organiser_id",
+    sensitive="secret_ciphertext pending_ciphertext",
+)
 class SecondFactor(Base):
     """An account's authenticator. `last_step` is the time step of the last code taken: each is good once."""
 
@@ -93,6 +107,7 @@ class SecondFactor(Base):
     last_step: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
 
+@holds(purpose="access", keeps="account", internal="used_at", personal="organiser_id", sensitive="code_hash")
 class RecoveryCode(Base):
     """One of the codes that stand in for a lost authenticator, good once; only its SHA-256 is kept."""
 
@@ -105,6 +120,13 @@ class RecoveryCode(Base):
     used_at: Mapped[datetime | None] = mapped_column(MOMENT)
 
 
+@holds(
+    purpose="access",
+    keeps="account",
+    internal="id proposed_at approved_at expires_at closed_at",
+    personal="organiser_id proposed_by approved_by",
+    sensitive="code_hash",
+)
 class Recovery(Scoped, Base):
     """A way back in for one account: proposed by one administrator, approved by another, used once by its owner."""
 
@@ -130,6 +152,7 @@ class Recovery(Scoped, Base):
     account: Mapped[Organiser] = relationship(foreign_keys=[organiser_id])
 
 
+@holds(purpose="access", keeps="day", internal="failures last_at open_at", personal="login_hash device")
 class LoginAttempts(Base):
     """Failures with one login from one known browser, or from all unknown ones together (`device` is empty)."""
 
@@ -143,6 +166,12 @@ class LoginAttempts(Base):
     open_at: Mapped[datetime] = mapped_column(MOMENT)
 
 
+@holds(
+    purpose="access",
+    keeps="ever",
+    internal="id client_id name organisation_id scopes created_at disabled_at",
+    personal="created_by",
+)
 class ApiClient(Scoped, Base):
     """A programme that acts for an organisation, within its scopes."""
 
@@ -160,6 +189,7 @@ class ApiClient(Scoped, Base):
     organisation: Mapped[Organisation] = relationship()
 
 
+@holds(purpose="access", keeps="ever", internal="id client_id created_at expires_at", sensitive="secret_hash")
 class ApiClientSecret(Base):
     """A secret of an API client, good until `expires_at`; 256 random bits, so that SHA-256 alone protects it."""
 

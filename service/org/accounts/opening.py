@@ -14,13 +14,16 @@ from service.org.models import Organiser as Account
 from service.org.organisers import Organiser
 
 
-def add_organiser(login: str, *, name: str, password: str | None, organisation_id: int, role: str = "organiser") -> int:
+def add_organiser(
+    login: str, *, name: str, password: str | None, organisation_id: int, role: str = "organiser", now: datetime
+) -> int:
     """A new account with `role` for its organisation's subtree, committed; its number.
 
     Without a password nobody can log in before a recovery. ServiceError validation or conflict.
     """
     number = insert_account(login, name=name, password=password, organisation_id=organisation_id)
-    grants.enter_role(number, role=role, organisation_id=organisation_id)
+    note("account.created", by=None, account=number, now=now, organisation=organisation_id)
+    grants.enter_role(number, role=role, organisation_id=organisation_id, now=now)
     return number
 
 
@@ -34,7 +37,7 @@ def open_account(opener: Organiser, login: str, *, name: str, organisation_id: i
         raise ServiceError("not_found")
     number = insert_account(login, name=name, password=None, organisation_id=organisation_id)
     code = recovery.issue(number, now=now, seconds=recovery.OPENING_SECONDS)
-    note("account.opened", by=opener.id, account=number, organisation=organisation_id)
+    note("account.created", by=opener.id, account=number, now=now, organisation=organisation_id)
     db.session.commit()
     return number, code
 

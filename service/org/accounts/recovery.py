@@ -45,7 +45,7 @@ def propose(proposer: Organiser, account: int, now: datetime) -> Recovery:
     except IntegrityError:
         db.session.rollback()
         return db.session.scalars(_open().where(Recovery.organiser_id == account)).one()
-    note("recovery.proposed", by=proposer.id, account=account, recovery=recovery.id)
+    note("account.changed", by=proposer.id, account=account, now=now, change="recovery_proposed")
     db.session.commit()
     return recovery
 
@@ -67,7 +67,7 @@ def approve(approver: Organiser, recovery_id: int, now: datetime) -> str:
     code = factor.fresh_code()
     recovery.approved_by, recovery.approved_at = approver.id, now
     recovery.code_hash, recovery.expires_at = factor.hashed(code), now + timedelta(seconds=CODE_SECONDS)
-    note("recovery.approved", by=approver.id, account=recovery.organiser_id, recovery=recovery.id)
+    note("account.changed", by=approver.id, account=recovery.organiser_id, now=now, change="recovery_approved")
     db.session.commit()
     return code
 
@@ -84,6 +84,7 @@ def waiting(asker: Organiser, now: datetime) -> Sequence[Recovery]:
 def issue_now(account: int, now: datetime) -> str:
     """A code at once, on nobody's word but the operator's. Commits."""
     code = issue(account, now=now)
+    note("account.changed", by=None, account=account, now=now, change="recovery_issued")
     db.session.commit()
     return code
 
@@ -97,8 +98,6 @@ def issue(account: int, *, now: datetime, seconds: int = CODE_SECONDS) -> str:
     expires = now + timedelta(seconds=seconds)
     row = Recovery(organiser_id=account, proposed_at=now, code_hash=factor.hashed(code), expires_at=expires)
     db.session.add(row)
-    db.session.flush()
-    note("recovery.issued", by=None, account=account, recovery=row.id)
     return code
 
 
@@ -120,7 +119,7 @@ def use(login: str, *, code: str, password: str, now: datetime) -> int:
     factor.remove(number)
     end_sessions(number, now)
     attempts.forget(login)
-    note("recovery.used", by=number, account=number, recovery=recovery.id)
+    note("account.changed", by=number, now=now, change="recovery_used")
     return number
 
 

@@ -15,7 +15,7 @@ from service.extensions import db
 from service.org.accounts import attempts, factor, recovery
 from service.org.accounts.ending import end_sessions
 from service.org.accounts.models import Grant
-from service.org.accounts.notes import note
+from service.org.accounts.notes import note, note_refusal
 from service.org.accounts.passwords import acceptable, hash_of, is_dated, nobody, verified
 from service.org.models import Organisation, OrganiserSession
 from service.org.models import Organiser as Account
@@ -88,7 +88,8 @@ def sign_in(
     # As much work for an unknown login as for a known one, so that time tells neither.
     matches = verified(account.password_hash if account else nobody(), password)
     if account is None or not matches:
-        note("login.failed", by=None, account=account.id if account else None)
+        note_refusal(login, now=now, reason="login_failed")
+        db.session.commit()
         raise ServiceError("login_failed")
     two_factors = factor.is_set_up(account.id)
     if two_factors and not code:
@@ -97,7 +98,8 @@ def sign_in(
         raise ServiceError("second_factor_needed")
     if two_factors and not factor.passes(account.id, str(code), keys=terms.keys, now=now):
         db.session.rollback()
-        note("login.code_failed", by=None, account=account.id)
+        note_refusal(login, now=now, reason="code_wrong")
+        db.session.commit()
         raise ServiceError("login_failed")
     if is_dated(account.password_hash):
         account.password_hash = hash_of(password)
@@ -110,7 +112,7 @@ def open_session(account: int, login: str, *, two_factors: bool, terms: Terms, n
     cookie = secrets.token_urlsafe(32)
     row = {"organiser_id": account, "two_factors": two_factors, "token_hash": hashed(cookie), "seen_at": now}
     db.session.execute(insert(OrganiserSession).values(**row, expires_at=now + terms.life))
-    note("login", by=account, account=account, two_factors=two_factors)
+    note("login", by=account, now=now, two_factors=two_factors)
     db.session.commit()
     return Opened(cookie, attempts.mark_device(login, terms.keys[0]), of_cookie(cookie, terms=terms, now=now))
 
@@ -172,7 +174,7 @@ def sign_out(organiser: Organiser, now: datetime) -> None:
     """Close the session that `organiser` came with. Commits."""
     session = scoped(update(OrganiserSession), OrganiserSession.id == organiser.session)
     db.session.execute(session.values(revoked_at=now))
-    note("logout", by=organiser.id, account=organiser.id)
+    note("logout", by=organiser.id, now=now)
     db.session.commit()
 
 
@@ -184,7 +186,7 @@ def change_password(organiser: Organiser, *, password: str, new_password: str, n
     account.password_hash = hash_of(new_password)
     end_sessions(organiser.id, now, but=organiser.session)
     attempts.forget(account.login, _device(organiser))
-    note("password.changed", by=organiser.id, account=organiser.id)
+    note("account.changed", by=organiser.id, now=now, change="password")
     db.session.commit()
 
 

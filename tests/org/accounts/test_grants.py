@@ -33,7 +33,7 @@ def test_no_account_ever_holds_two_offices(db: Session, first: str, second: str)
     organisation = make_organisation()
     organiser, _ = make_organiser(organisation=organisation, role=first, now=NOW)
     [purpose] = PURPOSES_OF[second]
-    wanted: Any = {"role": second, "purpose": purpose, "organisation_id": organisation.id}
+    wanted: Any = {"role": second, "purpose": purpose, "organisation_id": organisation.id, "now": NOW}
     with pytest.raises(ServiceError, match="office_held"):
         grants.enter(organiser.id, **wanted)
     db.query(Grant).update({"revoked_at": NOW})

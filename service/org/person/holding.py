@@ -1,0 +1,44 @@
+"""What the org room holds of a person: who he is, how he logs in, what he agreed to."""
+
+from datetime import datetime
+
+from sqlalchemy import delete, select, update
+
+from service.extensions import db
+from service.holdings import Holding
+from service.org.models import Denial, Invitation, Member, MemberSession, RefreshToken, WechatIdentity
+from service.org.people.models import Attachment, Office, SealedNumber
+from service.org.person.models import Consent
+from service.org.sessions import revoke
+from service.scope import scoped
+
+
+def forget(member: int, now: datetime) -> None:
+    """Leave of a member nothing but the number and the home that counts are made by; all its tokens are refused."""
+    mine = scoped(select(MemberSession.id), MemberSession.member_id == member)
+    for session in db.session.scalars(mine.where(MemberSession.revoked_at.is_(None))).all():
+        revoke(session, now)
+    db.session.execute(scoped(delete(RefreshToken), RefreshToken.session_id.in_(mine)))
+    for model in (WechatIdentity, Invitation, SealedNumber, Attachment, Office):
+        db.session.execute(scoped(delete(model), model.member_id == member))
+    standing = (Consent.member_id == member, Consent.withdrawn_at.is_(None))
+    db.session.execute(scoped(update(Consent), *standing).values(withdrawn_at=now))
+    gone = {"name": "", "place_code": None, "status": "left", "erased_at": now}
+    db.session.execute(scoped(update(Member), Member.id == member).values(gone))
+
+
+HOLDING = Holding(
+    room="org",
+    columns=[
+        Member.id,
+        WechatIdentity.member_id,
+        Invitation.member_id,
+        MemberSession.member_id,
+        Denial.member_id,
+        Consent.member_id,
+        SealedNumber.member_id,
+        Attachment.member_id,
+        Office.member_id,
+    ],
+    forget=forget,
+)

@@ -1,0 +1,153 @@
+"""Attachments: proposed by one side, active once both have confirmed, kept after their end."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.orm import Session
+
+from service.errors import ServiceError
+from service.org.access import COOKIE
+from service.org.models import Member, Organisation
+from service.org.organisers import Organiser
+from service.org.people import attachments
+from service.org.people.attachments import Wish
+from tests.factories import bearer, make_member, make_organisation, make_organiser
+
+NOW = datetime(2026, 9, 1, 4, tzinfo=UTC)
+TODAY = date(2026, 9, 1)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def home(db: Session) -> Organisation:
+    return make_organisation(parent=make_organisation(level="city"))
+
+
+@pytest.fixture
+def receiving(db: Session) -> Organisation:
+    return make_organisation(parent=make_organisation(level="city"))
+
+
+@pytest.fixture
+def member(home: Organisation) -> Member:
+    return make_member(organisation=home)
+
+
+def wish(receiving: Organisation, *, starts_on: date = TODAY, ends_on: date | None = None) -> Wish:
+    return Wish(organisation_id=receiving.id, reason="外出务工", starts_on=starts_on, ends_on=ends_on)
+
+
+def of(organisation: Organisation) -> Organiser:
+    """An organiser of `organisation`."""
+    return Organiser(1, "李组织", organisation.id, organisation.name, organisation.path)
+
+
+def refused(code: str) -> "pytest.RaisesExc[ServiceError]":
+    return pytest.raises(ServiceError, match=code)
+
+
+@pytest.mark.parametrize("by_home", [True, False])
+def test_active_once_both_sides_have_confirmed(
+    member: Member, home: Organisation, receiving: Organisation, by_home: bool
+) -> None:
+    ours = of(home)
+    theirs = of(receiving)
+    found = attachments.propose(member, wish(receiving), by_home=by_home, now=NOW)
+    assert not attachments.active(member.id, TODAY)
+    attachments.confirm(found.id, theirs, NOW)
+    assert bool(attachments.active(member.id, TODAY)) == by_home
+    attachments.confirm(found.id, ours, NOW)
+    assert attachments.active(member.id, TODAY) == [found]
+    assert not attachments.active(member.id, TODAY - DAY)
+
+
+OFFSETS = st.none() | st.integers(-9, 9)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=st.integers(-9, 9), length=st.none() | st.integers(1, 9), end=OFFSETS, on=st.integers(-20, 20))
+def test_it_holds_from_its_first_day_to_before_its_last(
+    db: Session, member: Member, receiving: Organisation, first: int, length: int | None, end: int | None, on: int
+) -> None:
+    wished = wish(receiving, starts_on=TODAY + first * DAY)
+    found = attachments.propose(member, wished, by_home=True, now=NOW)
+    attachments.confirm(found.id, of(receiving), NOW)
+    found.ends_on = None if length is None else TODAY + (first + length) * DAY
+    found.closed_on = None if end is None else TODAY + end * DAY
+    held = first <= on and (length is None or on < first + length) and (end is None or on < end)
+    assert bool(attachments.active(member.id, TODAY + on * DAY)) == held
+    db.delete(found)
+    db.commit()
+
+
+def test_proposing_again_changes_nothing_and_another_is_refused(member: Member, receiving: Organisation) -> None:
+    first = attachments.propose(member, wish(receiving), by_home=True, now=NOW)
+    assert attachments.propose(member, wish(receiving), by_home=True, now=NOW + DAY).id == first.id
+    with refused("conflict"):
+        attachments.propose(member, wish(receiving, starts_on=TODAY + DAY), by_home=True, now=NOW)
+
+
+def test_after_one_has_ended_another_may_follow(member: Member, receiving: Organisation) -> None:
+    first = attachments.propose(member, wish(receiving, ends_on=TODAY + DAY), by_home=True, now=NOW)
+    later = attachments.propose(member, wish(receiving, starts_on=TODAY + 9 * DAY), by_home=True, now=NOW + 9 * DAY)
+    assert later.id != first.id
+    assert [one.id for one in attachments.of_member(member.id)] == [later.id, first.id]
+
+
+def test_who_covers_both_sides_confirms_both(db: Session) -> None:
+    province = make_organisation(level="province")
+    branches = [make_organisation(parent=province) for _ in range(2)]
+    member = make_member(organisation=branches[0])
+    found = attachments.propose(member, wish(branches[1]), by_home=False, now=NOW)
+    both = of(province)
+    attachments.confirm(found.id, both, NOW)
+    assert attachments.active(member.id, TODAY) == [found]
+
+
+def test_what_was_declined_cannot_be_confirmed(member: Member, receiving: Organisation) -> None:
+    theirs = of(receiving)
+    found = attachments.propose(member, wish(receiving), by_home=True, now=NOW)
+    attachments.close(found.id, theirs, NOW)
+    with refused("conflict"):
+        attachments.confirm(found.id, theirs, NOW)
+
+
+def test_nobody_else_sees_or_touches_it(member: Member, receiving: Organisation) -> None:
+    stranger = of(make_organisation())
+    found = attachments.propose(member, wish(receiving), by_home=True, now=NOW)
+    for touch in (attachments.confirm, attachments.close):
+        with refused("not_found"):
+            touch(found.id, stranger, NOW)
+    assert attachments.visible(stranger, on=None, open_only=False) == []
+    theirs = of(receiving)
+    assert attachments.visible(theirs, on=None, open_only=True) == [found]
+    assert attachments.visible(theirs, on=TODAY, open_only=False) == []
+
+
+def test_only_another_branch_can_receive(member: Member, home: Organisation) -> None:
+    for organisation in (home, make_organisation(level="county")):
+        with refused("validation"):
+            attachments.propose(member, wish(organisation), by_home=True, now=NOW)
+    with refused("validation"):
+        attachments.propose(member, wish(make_organisation(), ends_on=TODAY), by_home=True, now=NOW)
+
+
+def test_the_story_over_http(client: FlaskClient, member: Member, home: Organisation, receiving: Organisation) -> None:
+    body = {"organisation_id": receiving.id, "reason": "外出务工", "starts_on": "2026-01-01"}
+    asked = client.post("/api/v1/me/attachments", json=body, headers=bearer(member=member))
+    assert asked.status_code == 201
+    number = asked.get_json()["id"]
+    for organisation in (home, receiving):
+        _, cookie = make_organiser(organisation=organisation)
+        client.set_cookie(COOKIE, cookie)
+        waiting = client.get("/api/v1/attachments?waiting=true").get_json()["attachments"]
+        assert [one["id"] for one in waiting] == [number]
+        assert client.put(f"/api/v1/attachments/{number}/confirmation").status_code == 200
+    assert [one["id"] for one in client.get("/api/v1/attachments?on=2026-02-01").get_json()["attachments"]] == [number]
+    assert client.post(f"/api/v1/members/{member.id}/attachments", json=body).status_code == 404
+    mine = client.get("/api/v1/me/attachments", headers=bearer(member=member)).get_json()["attachments"]
+    assert [one["organisation"]["id"] for one in mine] == [receiving.id]
+    assert client.delete(f"/api/v1/attachments/{number}").get_json()["closed_on"] is not None

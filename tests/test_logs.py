@@ -1,0 +1,44 @@
+"""The ear that listens to every test, and the grep over the logs of processes, hear what they should."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import structlog
+
+from tests.conftest import Ear
+from tests.factories import PASSWORD
+from tests.logs import unhandled
+
+TOKEN = "W" * 44 + "." + "x" * 43
+SECRETS = [
+    "张三",
+    PASSWORD,
+    f"token={TOKEN}",
+    "code 52BC-AUX8-67JA-YV8N",
+    "13800138000",
+    "51010119900307123X",
+    "whsec_a",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_every_way_to_log_is_heard(ear: Ear, secret: str, tmp_path: Path) -> None:
+    logging.getLogger("service.somewhere").warning("of %s", secret)
+    structlog.get_logger("service.elsewhere").info("told", of=secret)
+    try:
+        raise ValueError(secret)
+    except ValueError:
+        logging.getLogger("service.somewhere").exception("failed")
+    assert len(ear.heard) == 3
+    ear.heard.clear()
+    log = tmp_path / "web.log"
+    log.write_text(f'{{"event": "told", "of": "{secret}", "level": "info"}}\n{{"event": "told", "level": "info"}}\n')
+    assert len(unhandled(log)) == 1
+
+
+def test_numbers_of_rows_and_times_are_no_numbers_of_people(ear: Ear) -> None:
+    structlog.get_logger("service.elsewhere").info(
+        "told", boot="7b0c0b6e-0d4c-4c3e-9c53-0a3f8a3c1b11", at=1790000000.123
+    )
+    assert ear.heard == []
