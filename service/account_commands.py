@@ -41,8 +41,10 @@ def add(login: str, name: str, organisation: int, role: str, running: Path | Non
     with within(running):
         from service.org.accounts.opening import add_organiser
 
-        wanted = {"name": name, "organisation_id": organisation, "role": role}
-        number = add_organiser(login, **wanted, password=asked_password(), now=read_clock())
+        password = asked_password()
+        number = add_organiser(
+            login, name=name, password=password, organisation_id=organisation, role=role, now=read_clock()
+        )
     click.echo(words(f"已新增组织者 {login}（编号 {number}）", f"added organiser {login} (number {number})"))
 
 

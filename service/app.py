@@ -119,6 +119,15 @@ def holdings() -> "list[Holding]":
     return [room.HOLDING for room in (org, live, checkin, notify)]
 
 
+def load_models() -> None:
+    """Make every table known, also to a command that needs none of the routes."""
+    import service.org.accounts.models
+    import service.org.geography.models
+    import service.org.tree.models  # noqa: F401 - loaded for what it declares
+
+    holdings()
+
+
 def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     """What `chunshui worker` does, room by room."""
     from service.activity import rules as activity

@@ -171,8 +171,7 @@ def enrol_organiser(login: str, password: str, root: str, now: datetime) -> None
     account = db.session.scalar(scoped(select(Organiser), Organiser.login == login))
     if account is None:
         organisation = db.session.scalars(select(Organisation).where(Organisation.path == root)).one()
-        wanted = {"name": "演练组织者", "organisation_id": organisation.id}
-        add_organiser(login, **wanted, password=password, now=now)
+        add_organiser(login, name="演练组织者", password=password, organisation_id=organisation.id, now=now)
     elif not verified(account.password_hash, password):
         account.password_hash = hash_of(password)
     db.session.commit()
@@ -189,7 +188,7 @@ def seat(login: str, config: Config, now: datetime) -> str:
 
 def dismiss_organiser(login: str) -> None:
     """Take an organiser's account away again, with its sessions."""
-    number = select(Organiser.id).where(Organiser.login == login).scalar_subquery()
+    number = db.session.scalar(scoped(select(Organiser.id), Organiser.login == login))
     db.session.execute(scoped(delete(OrganiserSession), OrganiserSession.organiser_id == number))
     db.session.execute(scoped(delete(Organiser), Organiser.login == login))
     db.session.commit()

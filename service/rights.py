@@ -87,11 +87,11 @@ def register() -> None:
 @RUNNING
 def show(product: bool, running: Path | None) -> None:
     """With the legal bases that this installation recorded."""
-    from service.app import holdings
+    from service.app import load_models
     from service.org.person import consents
     from service.register import page
 
-    holdings()  # Loads every room's models.
+    load_models()
     if product:
         click.echo(page(), nl=False)
         return

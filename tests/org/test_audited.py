@@ -52,7 +52,7 @@ def test_accounts_and_grants(db: Session, config: Config) -> None:
     )
     before = db.scalars(select(func.max(Note.id))).one()
     number, code = opening.open_account(system, "new", name="新", organisation_id=province.id, now=NOW)
-    given = {"role": "organiser", "purpose": "push", "organisation_id": province.id}
+    given: dict[str, Any] = {"role": "organiser", "purpose": "push", "organisation_id": province.id}
     grant = grants.give(security, number, **given, now=NOW)
     grants.revoke(security, grant.id, NOW)
     recovery.use("new", code=code, password=PASSWORD, now=NOW)

@@ -85,7 +85,7 @@ def enter(
     )
     db.session.add(grant)
     db.session.flush()
-    told = {"grant": grant.id, "role": role, "purpose": purpose, "organisation": organisation_id}
+    told: dict[str, int | str] = {"grant": grant.id, "role": role, "purpose": purpose, "organisation": organisation_id}
     note("grant.given", by=given_by, account=account, now=now, **told)
     return grant.id
 

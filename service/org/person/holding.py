@@ -18,13 +18,15 @@ def forget(member: int, now: datetime) -> None:
     mine = scoped(select(MemberSession.id), MemberSession.member_id == member)
     for session in db.session.scalars(mine.where(MemberSession.revoked_at.is_(None))).all():
         revoke(session, now)
-    db.session.execute(scoped(delete(RefreshToken), RefreshToken.session_id.in_(mine)))
+    gone = scoped(delete(RefreshToken), RefreshToken.session_id.in_(mine))
+    # None of them is loaded: there is nothing to ask for beforehand.
+    db.session.execute(gone.execution_options(synchronize_session=False))
     for model in (WechatIdentity, Invitation, SealedNumber, Attachment, Office):
         db.session.execute(scoped(delete(model), model.member_id == member))
     standing = (Consent.member_id == member, Consent.withdrawn_at.is_(None))
     db.session.execute(scoped(update(Consent), *standing).values(withdrawn_at=now))
-    gone = {"name": "", "place_code": None, "status": "left", "erased_at": now}
-    db.session.execute(scoped(update(Member), Member.id == member).values(gone))
+    left = {"name": "", "place_code": None, "status": "left", "erased_at": now}
+    db.session.execute(scoped(update(Member), Member.id == member).values(left))
 
 
 HOLDING = Holding(
