@@ -148,12 +148,14 @@ async def kill_a_worker(at: Installation, guests: Guests) -> None:
     await watched(at, guests, seconds=1.0)
 
 
-async def stop_a_worker_past_its_lease(at: Installation, _: Guests) -> None:
+async def stop_a_worker_past_its_lease(at: Installation, guests: Guests) -> None:
     """SIGSTOP: who stands still without a lease holds nobody in the count; then it brings its members back."""
     with stopped(at.gateway.workers()[0]):
         await until(lambda: not at.exact())
         await until(at.exact)
         assert at.stage.online(at.stream) < MEMBERS
+    # Its lease is over: whom it holds is nobody's, and the count right without them, until it is awake and says so.
+    await until(lambda: not at.lie(guests), within=LADEN_SECONDS)
 
 
 async def empty_valkey(at: Installation, guests: Guests) -> None:
