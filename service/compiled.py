@@ -68,7 +68,3 @@ def make() -> None:
         arguments = ["--quiet", "build_ext", "--build-lib", str(built), "--build-temp", f"{name}/o"]
         setup(name="chunshui-compiled", packages=[], ext_modules=modules, script_args=arguments)
         shutil.move(built, goal)
-
-
-if __name__ == "__main__":
-    make()
