@@ -30,6 +30,7 @@ from service.extensions import db
 from service.live.rehearsal.api import Answer, Lane
 from service.live.rehearsal.connection import Connection
 from service.live.rehearsal.frames import Wire, prepare
+from service.scope import scoped
 
 MEMBERS = 3_000
 WINDOW = 60
@@ -161,7 +162,7 @@ def prepared(site: Site) -> tuple[int, list[str]]:
     founding.enrolled(MEMBERS, secret=site.config.secret_key, now=now)
     until = now + timedelta(days=1)
     sessions = db.session.scalars(ENROL, {"until": until, "members": MEMBERS, "secret": secret}).all()
-    query = select(Sitting.activity_id).join(Stream, Stream.sitting_id == Sitting.id).where(Stream.id == site.stream)
+    query = scoped(select(Sitting.activity_id).join(Stream, Stream.sitting_id == Sitting.id), Stream.id == site.stream)
     activity = db.session.scalars(query).one()
     db.session.commit()
     return activity, [f"{secret}{session}" for session in sessions]

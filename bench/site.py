@@ -122,7 +122,7 @@ def open_site(workers: int, **settings: str) -> Iterator[Site]:
             prepared(installation.config, password) as day,
         ):
             url = f"http://127.0.0.1:{installation.config.web_port}"
-            witness = Witness(url, login="chengdu", password=password)
+            witness = Witness(url, cookie=founding.seat("chengdu", installation.config, datetime.now(UTC)))
             witness.watch(day.stream)
             try:
                 yield Site(installation, day.stream, witness)

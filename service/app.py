@@ -9,7 +9,7 @@ from apiflask import APIFlask
 from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service import errors, metrics, probes, valkey
+from service import errors, limits, metrics, probes, valkey
 from service.auth import public
 from service.clock import day_of, now
 from service.config import Config
@@ -27,6 +27,19 @@ MAX_BODY_BYTES = 64 * 1024
 SCHEMES = {
     "member": {"type": "http", "scheme": "bearer"},
     "organiser": {"type": "apiKey", "in": "cookie", "name": "chunshui_organiser"},
+    "programme": {
+        "type": "oauth2",
+        "flows": {
+            "clientCredentials": {
+                "tokenUrl": f"{API}/oauth/token",
+                "scopes": {
+                    "endpoints:read": "See receivers of webhooks and their deliveries.",
+                    "endpoints:write": "Register and remove receivers, send again.",
+                    "events:read": "Pull events.",
+                },
+            }
+        },
+    },
 }
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -48,6 +61,7 @@ def create_app(config: Config | None = None) -> APIFlask:
     errors.init_app(app)
     board = metrics.Board("web")
     app.extensions["traffic"] = traffic = Traffic(app, board)
+    limits.init_app(app)
     register_rooms(app)
     register_probes(app, board)
     app.security_schemes = SCHEMES
@@ -107,6 +121,7 @@ def holdings() -> "list[Holding]":
 
 def load_models() -> None:
     """Make every table known, also to a command that needs none of the routes."""
+    import service.org.accounts.models
     import service.org.geography.models
     import service.org.tree.models  # noqa: F401 - loaded for what it declares
 
@@ -121,6 +136,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.live import reaping
     from service.notify.backlog import Backlog
     from service.notify.courier import Courier, keep_house
+    from service.org.accounts.keeping import keep_house as keep_accounts
     from service.org.keeping import forget_expired as keeping_logins
     from service.org.person import rights
     from service.org.tree.settling import settle_due
@@ -141,6 +157,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         # A run lasts for as long as there is something to deliver.
         Task("deliveries", 0.5, Courier(), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
+        Task("accounts kept", 60.0, keep_accounts),
         Task("backlog", 15.0, lambda _: backlog.read(now())),
         # A change of the tree that was entered ahead holds from the first minute of its day.
         Task("tree", 30.0, lambda _: settle_due(day_of(now()))),
@@ -158,13 +175,14 @@ def register_rooms(app: APIFlask) -> None:
     from service.notify import views as notify
     from service.org import access
     from service.org import views as org
+    from service.org.accounts import views as accounts
     from service.org.geography import views as geography
     from service.org.people import views as people
     from service.org.person import views as person
     from service.org.tree import views as tree
 
     access.init_app(app)
-    for room in (org, geography, tree, people, person, activity, live, checkin, notify):
+    for room in (org, accounts, geography, tree, people, person, activity, live, checkin, notify):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

@@ -1,7 +1,7 @@
 """Who may call what: every view declares it, and finds who called.
 
-The org room registers two callables in `app.extensions`: `deny_list`, the current DenyList, and `organiser`,
-the organiser of the current request.
+The org room registers three callables in `app.extensions`: `deny_list`, the current DenyList; `organiser`, the
+organiser of the current request; `programme`, the API client of the current request's token, which must have a scope.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def member_required(view: View) -> View:
 
 
 def organiser_required(view: View) -> View:
-    """Let `view` run for a logged-in organiser only, who is then in `g.organiser`."""
+    """Let `view` run for a logged-in organiser, who is then in `g.organiser`: for his own account's sake only."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -47,12 +47,60 @@ def organiser_required(view: View) -> View:
     return guarded  # type: ignore[return-value]
 
 
+def granted(*purposes: str) -> Callable[[View], View]:
+    """Let a view run for an organiser in `g.organiser` who holds a grant for one of `purposes`, anywhere in the tree.
+
+    How far it reaches is for the rule to ask. ServiceError second_factor_missing, forbidden.
+    """
+
+    def guard(view: View) -> View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            g.organiser = current_app.extensions["organiser"]()
+            g.organiser.check(*purposes)
+            return view(*args, **kwargs)
+
+        guarded.authentication = "organiser"  # type: ignore[attr-defined]
+        guarded.purposes = purposes  # type: ignore[attr-defined]
+        return guarded  # type: ignore[return-value]
+
+    return guard
+
+
+def push_service(scope: str) -> Callable[[View], View]:
+    """Let a view run for an organiser with a grant for `push`, or for a programme whose token has `scope`.
+
+    Either is in `g.organiser`.
+    """
+
+    def guard(view: View) -> View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            if "Authorization" in request.headers:
+                g.organiser = current_app.extensions["programme"](scope)
+            else:
+                g.organiser = current_app.extensions["organiser"]()
+                g.organiser.check("push")
+            return view(*args, **kwargs)
+
+        guarded.authentication = "organiser or programme"  # type: ignore[attr-defined]
+        guarded.purposes = ("push",)  # type: ignore[attr-defined]
+        return guarded  # type: ignore[return-value]
+
+    return guard
+
+
 def bearer() -> Actor:
     """The actor of the request's bearer token; ServiceError if missing, wrong, expired or denied."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise ServiceError("token_missing")
-    actor = read_access(current_app.config["CHUNSHUI"].secrets, token, read_clock())
+    actor = read_access(current_app.config["CHUNSHUI"].secrets, bearer_token(), read_clock())
     if current_app.extensions["deny_list"]().denies(actor):
         raise ServiceError("token_denied")
     return actor
+
+
+def bearer_token() -> str:
+    """The request's bearer token, unread; ServiceError token_missing without one."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise ServiceError("token_missing")
+    return token

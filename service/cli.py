@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from service import __version__
+from service.account_commands import organiser
 from service.auditing import audit
 from service.errors import ServiceError
 from service.language import words
@@ -162,38 +163,6 @@ def rehearse(url: str | None, as_json: bool, running: Path | None, arrival: floa
     sys.exit(0 if agreed else 1)
 
 
-@main.group(help=words("组织者账号。", "Organisers' accounts."))
-def organiser() -> None:
-    """Accounts of people who hold days."""
-
-
-@organiser.command(
-    "add", help=words("新增组织者；密码从标准输入读取或提示。", "Add an organiser; the password is asked for.")
-)
-@click.argument("login")
-@click.option("--name", required=True, help=words("姓名。", "Name."))
-@click.option("--organisation", type=int, required=True, help=words("所属组织编号。", "Number of the organisation."))
-@RUNNING
-def add_organiser(login: str, name: str, organisation: int, running: Path | None) -> None:
-    """One new account; refused if the login is taken or the organisation unknown."""
-    from service.app import create_core
-    from service.org import organisers
-
-    with refusals(), outages(), create_core(settings(running)).app_context():
-        try:
-            number = organisers.add_organiser(login, name=name, password=asked_password(), organisation_id=organisation)
-        except ServiceError as error:
-            raise click.ClickException(told(error)) from None
-    click.echo(words(f"已新增组织者 {login}（编号 {number}）", f"added organiser {login} (number {number})"))
-
-
-def asked_password() -> str:
-    """The password of a new account: asked for twice at a terminal, else the first line of standard input."""
-    if sys.stdin.isatty():
-        return str(click.prompt(words("密码", "Password"), hide_input=True, confirmation_prompt=True))
-    return sys.stdin.readline().rstrip("\r\n")
-
-
 @main.group(help=words("数据库。", "The database."))
 def db() -> None:
     """Schema changes."""
@@ -240,7 +209,7 @@ def become_gunicorn(process: str) -> None:
     os.execv(sys.executable, arguments)  # noqa: S606 - no shell is wanted
 
 
-for group in (audit, certificate, division, keys, organisation, person, register, roster):
+for group in (audit, certificate, division, keys, organisation, organiser, person, register, roster):
     main.add_command(group)
 import_.add_command(import_organisations)
 

@@ -88,7 +88,21 @@ class Config:
 
     access_token_seconds: int = setting(86_400, "Life of an access token; shortened by up to a tenth at random.")
     refresh_token_days: int = setting(30, "Life of a refresh token; each use replaces it.")
-    organiser_session_hours: int = setting(12, "Life of an organiser's session.")
+    organiser_session_hours: int = setting(12, "Life of an organiser's session, however much it is used.")
+    organiser_idle_seconds: int = setting(1800, "An organiser's session that is not used this long ends.")
+    second_factor_required: bool = setting(
+        True, "Whether every account needs a second factor; those with an administrator's office always do."
+    )
+    account_requests_per_minute: int = setting(120, "Requests that write, of one member or organiser.")
+    network_logins_per_minute: int = setting(
+        6000, "Members' log-ins and refreshes from one address (IPv6: one /64); a carrier's has tens of thousands."
+    )
+    network_passwords_per_minute: int = setting(
+        60, "Passwords, recovery codes and client secrets that one address may try."
+    )
+    limits_exempt: str = setting(
+        "127.0.0.0/8,::1/128", "Networks that are never limited by address, by commas: rehearsals, and proxies unseen."
+    )
     deny_refresh_seconds: float = setting(5.0, "How often the gateway reloads the deny list and the streams.")
 
     lease_seconds: float = setting(5.0, "A gateway that is silent this long loses its members from the count.")
@@ -185,7 +199,8 @@ class Config:
             raise ConfigError("; ".join(wrong))
 
     def _checks(self) -> list[tuple[bool, str]]:
-        positive = [f.name for f in fields(self) if f.name.endswith(("_seconds", "_bytes", "_workers", "_days"))]
+        ends = ("_seconds", "_bytes", "_workers", "_days", "_hours", "_minute")
+        positive = [f.name for f in fields(self) if f.name.endswith(ends)]
         ports = ("web_port", "gateway_port", "worker_port")
         return [
             (not self.database_url.startswith("postgresql"), "DATABASE_URL: needs postgresql://…"),
@@ -204,6 +219,7 @@ class Config:
             *((getattr(self, name) <= 0, f"{name.upper()}: must be above 0") for name in positive),
             *((not 0 < getattr(self, name) < 65_536, f"{name.upper()}: 1 to 65535") for name in ports),
             (self.lease_seconds < 3 * self.renew_seconds, "LEASE_SECONDS: at least 3 × RENEW_SECONDS"),
+            (not _are_networks(self.limits_exempt), "LIMITS_EXEMPT: needs networks such as 10.0.0.0/8"),
             (not 1 <= self.live_shards <= 64, "LIVE_SHARDS: 1 to 64"),
             *self._gateway_checks(),
             (self.flush_seconds > self.renew_seconds, "FLUSH_SECONDS: at most RENEW_SECONDS"),

@@ -54,7 +54,7 @@ def hold(wishes: Wishes, console: Console) -> bool:
         with prepared(installation.config, password) as day:
             tell(console, installation, wishes, day, password)
             plan = plan_of(installation.config, local_url(installation), day, wishes.members, stay=not wishes.leave)
-            seat = Watcher(plan.url, login=LOGIN, password=password)
+            seat = Watcher(plan.url, cookie=founding.seat(LOGIN, installation.config, clock.now()))
             figures = watched(plan, day, seat, console, lambda: installation.keep_running(console.print))
     show(console, figures, as_json=wishes.json)
     return bool(figures["agreed"])
@@ -65,7 +65,7 @@ def prepared(config: Config, password: str) -> Iterator[founding.Enactment]:
     """A fresh enactment with its organiser, within an application's context."""
     with connected(config):
         day = founding.load(clock.now())
-        founding.enrol_organiser(LOGIN, password, day.root)
+        founding.enrol_organiser(LOGIN, password, day.root, clock.now())
         yield day
 
 
@@ -98,6 +98,8 @@ def settings(wishes: Wishes) -> dict[str, str]:
     host = "0.0.0.0" if wishes.lan else "127.0.0.1"
     return {
         "DEMO": "true",
+        # The demo's organiser is whoever reads the terminal.
+        "SECOND_FACTOR_REQUIRED": "false",
         "WECHAT_APPID": "wx00000000000demo",
         "WECHAT_SECRET": kept_secret(ready(wishes.data_dir) / "wechat_secret"),
         "WEBHOOK_PRIVATE_ADDRESSES": "true",

@@ -3,8 +3,10 @@
 from flask_migrate import Migrate
 from flask_socketio import SocketIO
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, event
 from sqlalchemy.orm import DeclarativeBase
+
+from service.scope import demand
 
 # Names that migrations can rely on, whatever PostgreSQL would choose by itself.
 NAMING = {
@@ -23,5 +25,6 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base)
+event.listen(db.session, "do_orm_execute", demand)
 migrate = Migrate(directory=None)
 socketio = SocketIO()

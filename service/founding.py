@@ -22,6 +22,9 @@ from service.config import Config
 from service.extensions import db
 from service.home import rehearsed
 from service.live.rehearsal import Candidate
+from service.org.accounts import sessions
+from service.org.accounts.opening import add_organiser
+from service.org.accounts.passwords import hash_of, verified
 from service.org.divisions import import_shipped
 from service.org.models import (
     Division,
@@ -33,8 +36,8 @@ from service.org.models import (
     OrganiserSession,
     within,
 )
-from service.org.organisers import HASHER, add_organiser, verified
 from service.org.tree.paths import adopt_all
+from service.scope import scoped
 from service.tokens import issue_access
 
 THEME = "学习新思想、建功新时代"
@@ -74,7 +77,7 @@ def load(now: datetime) -> Enactment:
     """Divisions, tree and the day of 2023 if they are missing; and a new rehearsal that has just opened."""
     import_shipped()
     plant_tree()
-    if db.session.scalar(select(Activity.id).where(Activity.theme == THEME, ~Activity.rehearsal)) is None:
+    if db.session.scalar(scoped(select(Activity.id), Activity.theme == THEME, ~Activity.rehearsal)) is None:
         hold(HELD_AT, HELD_AT + LASTS, rehearsal=False)
     return enact(now, REHEARSAL_LASTS)
 
@@ -163,22 +166,31 @@ def hosts() -> list[int]:
     return [cities[code] for code in HOMES if code in cities] or [db.session.scalars(top).one()]
 
 
-def enrol_organiser(login: str, password: str, root: str) -> None:
+def enrol_organiser(login: str, password: str, root: str, now: datetime) -> None:
     """The demo's organiser, who sees the whole tree; there already, it gets this password."""
-    account = db.session.scalar(select(Organiser).where(Organiser.login == login))
+    account = db.session.scalar(scoped(select(Organiser), Organiser.login == login))
     if account is None:
         organisation = db.session.scalars(select(Organisation).where(Organisation.path == root)).one()
-        add_organiser(login, name="演练组织者", password=password, organisation_id=organisation.id)
+        add_organiser(login, name="演练组织者", password=password, organisation_id=organisation.id, now=now)
     elif not verified(account.password_hash, password):
-        account.password_hash = HASHER.hash(password)
+        account.password_hash = hash_of(password)
     db.session.commit()
+
+
+def seat(login: str, config: Config, now: datetime) -> str:
+    """The Cookie header of a new session of an enrolled organiser, whatever the installation asks of people."""
+    account = db.session.scalars(scoped(select(Organiser.id), Organiser.login == login)).one()
+    opened = sessions.open_session(account, login, two_factors=True, terms=sessions.Terms.of(config), now=now)
+    # Whoever sits there waits for long, and nothing may be under way meanwhile.
+    db.session.commit()
+    return f"chunshui_organiser={opened.cookie}"
 
 
 def dismiss_organiser(login: str) -> None:
     """Take an organiser's account away again, with its sessions."""
-    number = select(Organiser.id).where(Organiser.login == login).scalar_subquery()
-    db.session.execute(delete(OrganiserSession).where(OrganiserSession.organiser_id == number))
-    db.session.execute(delete(Organiser).where(Organiser.login == login))
+    number = db.session.scalar(scoped(select(Organiser.id), Organiser.login == login))
+    db.session.execute(scoped(delete(OrganiserSession), OrganiserSession.organiser_id == number))
+    db.session.execute(scoped(delete(Organiser), Organiser.login == login))
     db.session.commit()
 
 
@@ -204,7 +216,7 @@ def enrolled(number: int, *, secret: str, now: datetime, below: Sequence[str] = 
     """`number` synthetic members at home below one of the paths, the missing ones enrolled."""
     found = _people(number, below)
     if missing := number - len(found):
-        first = db.session.scalar(select(func.count()).select_from(Member).where(is_synthetic())) or 0
+        first = db.session.scalar(scoped(select(func.count()).select_from(Member), is_synthetic())) or 0
         branches, places = _branches(below), _places()
         for start in range(first, first + missing, CHUNK):
             indices = range(start, min(start + CHUNK, first + missing))
@@ -217,7 +229,7 @@ def enrolled(number: int, *, secret: str, now: datetime, below: Sequence[str] = 
 def _people(most: int, below: Sequence[str]) -> list[Person]:
     home, place = Organisation.path, func.coalesce(Division.path, "")
     query = select(Member.id, Member.name, home, place).join(Organisation, Organisation.id == Member.organisation_id)
-    query = query.outerjoin(Division, Division.code == Member.place_code).where(is_synthetic(), _below(below))
+    query = scoped(query.outerjoin(Division, Division.code == Member.place_code), is_synthetic(), _below(below))
     rows = db.session.execute(query.order_by(Member.name).limit(most)).all()
     return [Person(number, int(name.removeprefix(NAME)), *paths) for number, name, *paths in rows]
 

@@ -18,6 +18,7 @@ from sqlalchemy import Column, ColumnElement, LargeBinary, Table, select
 from service.clock import iso
 from service.extensions import db
 from service.labels import highest
+from service.scope import scoped
 
 # A number below zero in the place of a member's. The salt is made for one activity and thrown away: within the
 # activity the same person stays one person, so that every count adds up; elsewhere, and back, nothing leads.
@@ -74,7 +75,7 @@ def label() -> str:
 
 def rows(table: Table, whose: ColumnElement[bool]) -> Rows:
     """Rows of a table as JSON."""
-    found = db.session.execute(select(*shown(table)).where(whose).order_by(*table.primary_key.columns))
+    found = db.session.execute(scoped(select(*shown(table)), whose).order_by(*table.primary_key.columns))
     return [{name: plain(value) for name, value in row._mapping.items()} for row in found]
 
 

@@ -52,6 +52,7 @@ KEEPS = {
     ),
     "erased": ("至离开或本人删除", "until the person is erased"),
     "session": ("至过期或撤销", "until it expires or is revoked"),
+    "day": ("一天", "a day"),
     "account": ("至账号停用", "as long as the account"),
     "audit": ("AUDIT_RETENTION_DAYS 天", "AUDIT_RETENTION_DAYS"),
     "delivered": ("送达或放弃后 7 天", "7 days after it was delivered or given up"),

@@ -13,6 +13,7 @@ from service.live.models import Stay
 from service.live.rehearsal import Result
 from service.live.watch_time import EVERYBODY, connection_seconds, watch_seconds
 from service.org.models import Member
+from service.scope import scoped
 from service.watching import Watcher
 
 Counted = dict[str, Any]
@@ -45,8 +46,8 @@ def written(day: Enactment) -> dict[str, Any]:
 def counted(day: Enactment, whose: ColumnElement[bool] = EVERYBODY, who: ColumnElement[bool] = EVERYBODY) -> Counted:
     """Stays of the day where `whose` holds, and check-ins where `who` does."""
     stays = select(func.count(), func.count(Stay.left_at), func.count(func.distinct(Stay.member_id)))
-    total, closed, joined = db.session.execute(stays.where(Stay.stream_id == day.stream, whose)).one()
-    checked = select(func.count()).select_from(CheckIn).where(CheckIn.activity_id == day.activity, who)
+    total, closed, joined = db.session.execute(scoped(stays, Stay.stream_id == day.stream, whose)).one()
+    checked = scoped(select(func.count()).select_from(CheckIn), CheckIn.activity_id == day.activity, who)
     return {
         "joined": joined,
         "stays": total,

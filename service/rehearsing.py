@@ -26,6 +26,7 @@ from service.extensions import db
 from service.language import words
 from service.live.rehearsal import Audit, Counted, Plan, Progress, Rehearsal, Result, audits
 from service.reckoning import settle
+from service.scope import scoped
 from service.watching import Witness
 
 # Long enough for the largest; after it the founding day's rehearsal is no longer in anybody's list.
@@ -112,10 +113,10 @@ def rehearse_against(config: Config, url: str, wishes: Wishes, *, reports: Path,
     with connected(config):
         now = clock.now()
         day = founding.enact(now, LASTS) if wishes.activity is None else founding.copied(wishes.activity, now)
-        founding.enrol_organiser(login, password, day.root)
+        founding.enrol_organiser(login, password, day.root, now)
         try:
             plan = planned(config, url, day, wishes)
-            report = witnessed(plan, day, Witness(url, login=login, password=password), console)
+            report = witnessed(plan, day, Witness(url, cookie=founding.seat(login, config, now)), console)
         finally:
             db.session.rollback()
             founding.dismiss_organiser(login)
@@ -142,7 +143,7 @@ def planned(config: Config, url: str, day: founding.Enactment, wishes: Wishes) -
 def witnessed(plan: Plan, day: founding.Enactment, witness: Witness, console: Console) -> dict[str, Any]:
     """Rehearse before an organiser's eyes; the report."""
     witness.watch(day.stream)
-    grace = db.session.scalars(select(Stream.grace_seconds).where(Stream.id == day.stream)).one()
+    grace = db.session.scalars(scoped(select(Stream.grace_seconds), Stream.id == day.stream)).one()
     db.session.commit()  # nothing may be under way for as long as a rehearsal lasts
     notebook = Notebook(plan, grace)
     try:

@@ -1,4 +1,4 @@
-"""What every command has in common: whose settings it takes, and how refusals and outages end it."""
+"""What every command has in common: whose settings it takes, how refusals and outages end it, passwords asked for."""
 
 import os
 import signal
@@ -52,6 +52,13 @@ def told(error: ServiceError) -> str:
     document = problem(error, "en" if english() else "zh")
     wrong_fields = ", ".join(document.get("errors", ()))
     return f"{document['title']} ({document['code']}{': ' if wrong_fields else ''}{wrong_fields})"
+
+
+def asked_password() -> str:
+    """The password of a new account: asked for twice at a terminal, else the first line of standard input."""
+    if sys.stdin.isatty():
+        return str(click.prompt(words("密码", "Password"), hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 @contextmanager

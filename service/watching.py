@@ -1,11 +1,9 @@
-"""A programme's seat at the organisers' wall: logs in as an organiser and keeps what the feed shows."""
+"""A programme's seat at the organisers' wall: keeps what the feed shows to the organiser whose cookie it has."""
 
-import json
 import threading
 import time
 from datetime import datetime
 from typing import Any
-from urllib.request import Request, urlopen
 
 import socketio
 
@@ -17,10 +15,10 @@ SAMPLE_SECONDS = 0.02
 class Watcher:
     """The organisers' feed of one stream; `figures` is the last snapshot, empty until the first one comes."""
 
-    def __init__(self, url: str, *, login: str, password: str) -> None:
+    def __init__(self, url: str, *, cookie: str) -> None:
         self.figures: dict[str, Any] = {}
         self._url = url
-        self._cookie = log_in(url, login, password)
+        self._cookie = cookie
         self._client = socketio.Client(reconnection_delay_max=2, handle_sigint=False)
         self._client.on("snapshot", self._heard, namespace="/organisers")
 
@@ -45,8 +43,8 @@ class Watcher:
 class Witness(Watcher):
     """An organiser's client that keeps every snapshot, and samples how old the one is that it shows."""
 
-    def __init__(self, url: str, *, login: str, password: str) -> None:
-        super().__init__(url, login=login, password=password)
+    def __init__(self, url: str, *, cookie: str) -> None:
+        super().__init__(url, cookie=cookie)
         self.shown: list[Shown] = []
         self.ages: list[tuple[float, float]] = []
         self._over = threading.Event()
@@ -84,11 +82,3 @@ class Witness(Watcher):
             if self.shown:
                 now = time.time()
                 self.ages.append((now, now - self.shown[-1].as_of))
-
-
-def log_in(url: str, login: str, password: str) -> str:
-    """The Cookie header of a new organiser's session."""
-    body = json.dumps({"login": login, "password": password}).encode()
-    request = Request(f"{url}/api/v1/organisers/sessions", body, {"Content-Type": "application/json"})  # noqa: S310
-    with urlopen(request, timeout=10) as response:  # noqa: S310 - an address that the caller chose
-        return str(response.headers["Set-Cookie"]).split(";", 1)[0]

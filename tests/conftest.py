@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,19 +15,23 @@ import redis
 import sqlalchemy
 import structlog
 from apiflask import APIFlask
+from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 
 from service import embedded
 from service.app import create_app, create_core
 from service.config import Config
 from service.extensions import db as database
+from service.org.accounts import passwords
+from service.scope import demand
 from tests.logs import CONFIDENTIAL
 
 # What the stages and fixtures beside the tests assert is explained too when it fails.
 pytest.register_assert_rewrite("tests.live", "tests.notify", "tests.web", "tests.scraping")
 
+OURS = re.compile(re.escape(str(Path(__file__).parent.parent)) + r"/(service|tests)/")
 SECRET = "a secret that only the tests know, 32+"
 # The longest files, which `make test` begins with: several processes share the files, and one would end long after all
 # others if it got such a one last.
@@ -103,6 +109,7 @@ def config(postgres_url: str, valkey_url: str) -> Config:
         wechat_secret="secret of the stand-in",
         wechat_api_url="http://127.0.0.1:1",
         webhook_private_addresses=True,
+        second_factor_required=False,
     )
 
 
@@ -124,6 +131,19 @@ def app(shared_app: APIFlask, valkey: redis.Redis) -> Iterator[APIFlask]:
         yield shared_app
 
 
+def demand_of_service(state: ORMExecuteState) -> None:
+    """Demand a scope as the service's own session does; what a test asks by itself needs none."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and not OURS.match(frame.f_code.co_filename):
+        frame = frame.f_back
+    if (OURS.match(frame.f_code.co_filename) or [None, ""])[1] == "service":
+        demand(state)
+
+
+sqlalchemy.event.remove(database.session, "do_orm_execute", demand)
+sqlalchemy.event.listen(database.session, "do_orm_execute", demand_of_service)
+
+
 @pytest.fixture
 def db(app: APIFlask) -> Iterator[Session]:
     """The session; whatever the test commits is undone after it, by an outer transaction."""
@@ -131,6 +151,7 @@ def db(app: APIFlask) -> Iterator[Session]:
     outer = connection.begin()
     previous = database.session
     bound = sessionmaker(bind=connection, join_transaction_mode="create_savepoint")
+    sqlalchemy.event.listen(bound, "do_orm_execute", demand_of_service)
     database.session = sqlalchemy.orm.scoped_session(bound)  # type: ignore[arg-type]
     yield database.session()
     database.session.remove()
@@ -143,6 +164,12 @@ def db(app: APIFlask) -> Iterator[Session]:
 def client(app: APIFlask, db: Session) -> FlaskClient:
     """An HTTP client whose requests share the test's transaction."""
     return app.test_client()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> None:
+    """What makes guessing dear would make the tests slow."""
+    passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 
 @pytest.fixture(scope="session", autouse=True)

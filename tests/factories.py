@@ -18,9 +18,11 @@ from service.activity.models import (
 )
 from service.config import Config
 from service.extensions import db
+from service.org.accounts.opening import add_organiser
+from service.org.accounts.sessions import Terms, open_session
 from service.org.models import Division, Member, MemberSession, Organisation
 from service.org.organisations import add_organisation
-from service.org.organisers import Organiser, add_organiser, sign_in
+from service.org.organisers import Organiser
 from service.org.roster import invite, member_facts
 from service.tokens import issue_access
 
@@ -105,14 +107,22 @@ def bearer(*, member: Member | None = None, now: datetime | None = None) -> dict
 
 
 def make_organiser(
-    *, organisation: Organisation | None = None, login: str = "", name: str = "李组织", now: datetime | None = None
+    *,
+    organisation: Organisation | None = None,
+    login: str = "",
+    name: str = "李组织",
+    role: str = "organiser",
+    now: datetime | None = None,
 ) -> tuple[Organiser, str]:
-    """An organiser who has logged in, and his cookie; the password is PASSWORD."""
+    """An organiser who has logged in with two factors, and his cookie; the password is PASSWORD."""
     organisation = organisation or make_organisation(level="city")
-    login = login or f"organiser{next(_numbers)}"
-    add_organiser(login, name=name, password=PASSWORD, organisation_id=organisation.id)
-    cookie, organiser = sign_in(login, PASSWORD, now=now or datetime.now(UTC), hours=12)
-    return organiser, cookie
+    login, now = login or f"organiser{next(_numbers)}", now or datetime.now(UTC)
+    number = add_organiser(
+        login, name=name, password=PASSWORD, organisation_id=organisation.id, role=role, now=now - HOUR
+    )
+    terms = Terms.of(current_app.config["CHUNSHUI"])
+    opened = open_session(number, login, two_factors=True, terms=terms, now=now)
+    return opened.organiser, opened.cookie
 
 
 def make_activity(

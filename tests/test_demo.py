@@ -11,11 +11,11 @@ from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 
 import pytest
 from rich.console import Console
 from sqlalchemy import select
+from sqlalchemy.exc import NoResultFound
 
 from service import founding
 from service.activity.models import ActivityInvitation, Sitting, Stream
@@ -29,7 +29,7 @@ from service.org.models import Organisation
 from service.reckoning import compare
 from service.rehearsing import Wishes, planned, witnessed
 from service.supervisor import HERE, installed
-from service.watching import Watcher, Witness
+from service.watching import Witness
 from tests.waiting import eventually
 
 RESULT: dict[str, Any] = {one.name: 0 for one in fields(Result)} | {"errors": {}, "join_ms": {}, "online": []}
@@ -122,12 +122,12 @@ def test_a_copy_is_rehearsed_beside_the_real_wechat(data_dir: Path) -> None:
     """Nobody can mint codes there: the members bring tokens; the account that watches is gone afterwards."""
     with installed({}, data_dir=data_dir, say=print, sandbox=False) as installation, connected(installation.config):
         day = founding.copied(of_two_counties(), now())
-        founding.enrol_organiser("rehearsal", "a password that nobody keeps", day.root)
+        founding.enrol_organiser("rehearsal", "a password that nobody keeps", day.root, now())
         wishes = Wishes(
             members=20, curve="burst", arrival_seconds=1.0, plateau_seconds=4.0, second_devices=0.5, drop=0.2
         )
         plan = replace(planned(installation.config, local_url(installation), day, wishes), away_seconds=1.0)
-        seat = Witness(plan.url, login="rehearsal", password="a password that nobody keeps")
+        seat = Witness(plan.url, cookie=founding.seat("rehearsal", installation.config, now()))
         report = witnessed(plan, day, seat, Console(quiet=True))
         assert report["agreed"], (report["agreement"], report["audits"], report["feed"], report["members"])
         assert (report["joined"], report["peak"]) == (20, 20)
@@ -138,8 +138,8 @@ def test_a_copy_is_rehearsed_beside_the_real_wechat(data_dir: Path) -> None:
         assert set(report["join_ms"]) == set(report["count_age_seconds"]) | {"p95"}
         assert homes_of(day.stream) == {True}
         founding.dismiss_organiser("rehearsal")
-        with pytest.raises(HTTPError):
-            Watcher(plan.url, login="rehearsal", password="a password that nobody keeps")
+        with pytest.raises(NoResultFound):
+            founding.seat("rehearsal", installation.config, now())
 
 
 def of_two_counties() -> int:

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from service import founding
+from service.clock import now
 from service.demo import LOGIN, Wishes, local_url, plan_of, prepared, settings
 from service.live import rehearsal
 from service.supervisor import Installation, installed, kept_secret
@@ -32,9 +33,9 @@ RECOVERY_SECONDS, LADEN_SECONDS = 4.0, 5.0
 class History(Watcher):
     """A watcher that keeps every snapshot with the moment it came."""
 
-    def __init__(self, url: str, *, login: str, password: str) -> None:
+    def __init__(self, url: str, *, cookie: str) -> None:
         self.all: list[tuple[float, dict[str, Any]]] = []
-        super().__init__(url, login=login, password=password)
+        super().__init__(url, cookie=cookie)
 
     def _heard(self, figures: dict[str, Any]) -> None:
         super()._heard(figures)
@@ -126,7 +127,7 @@ def stage(installation: Installation) -> Iterator[Stage]:
     password = kept_secret(Path(installation.config.data_dir) / "organiser_password")
     with prepared(installation.config, password) as day:
         plan = plan_of(installation.config, local_url(installation), day, MEMBERS, stay=True)
-        history = History(plan.url, login=LOGIN, password=password)
+        history = History(plan.url, cookie=founding.seat(LOGIN, installation.config, now()))
         history.watch(day.stream)
         crowd = Rehearsal(replace(plan, arrival_seconds=1.5, churn_per_minute=0.0, check_in_share=0.1))
         try:

@@ -52,5 +52,5 @@ def test_a_check_in_reaches_the_organisers_above_and_nobody_else(app: Any, db: S
 
 def test_a_member_is_no_organiser(client: Any, db: Session) -> None:
     answer = client.post(ENDPOINTS, json={"url": "https://example.org/", "topics": []}, headers=bearer())
-    assert (answer.status_code, answer.json["code"]) == (401, "token_missing")
+    assert (answer.status_code, answer.json["code"]) == (401, "token_invalid")
     assert db.query(Endpoint).count() == 0

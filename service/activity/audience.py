@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select, true
 
 from service.activity.models import Activity, ActivityInvitation, ActivityOrganiser, Sitting, Stream
 from service.extensions import db
 from service.home import home_of, rehearses
-from service.org.models import Organisation, covers, within
+from service.org.models import Organisation, covers
 from service.org.organisations import lineage
 from service.org.organisers import Organiser
+from service.scope import scoped
 from service.tokens import Actor
 
 
@@ -39,7 +40,7 @@ def organised_by(organiser: Organiser, *, tiers: Iterable[str] = ()) -> ColumnEl
         select(ActivityOrganiser.activity_id)
         .join(Organisation, Organisation.id == ActivityOrganiser.organisation_id)
         .where(ActivityOrganiser.activity_id == Activity.id)
-        .where(within(Organisation.path, organiser.organisation_path))
+        .where(organiser.reaches("activities", Organisation.path))
     )
     return (condition.where(ActivityOrganiser.tier.in_(tiers)) if tiers else condition).exists()
 
@@ -59,15 +60,16 @@ def organising(stream: int) -> list[Organisation]:
     """The organisations that hold the stream's activity, in the order of announcement."""
     return list(
         db.session.scalars(
-            select(Organisation)
-            .join(ActivityOrganiser, ActivityOrganiser.organisation_id == Organisation.id)
-            .join(Sitting, Sitting.activity_id == ActivityOrganiser.activity_id)
-            .join(Stream, Stream.sitting_id == Sitting.id)
-            .where(Stream.id == stream)
-            .order_by(ActivityOrganiser.position)
+            scoped(
+                select(Organisation)
+                .join(ActivityOrganiser, ActivityOrganiser.organisation_id == Organisation.id)
+                .join(Sitting, Sitting.activity_id == ActivityOrganiser.activity_id)
+                .join(Stream, Stream.sitting_id == Sitting.id),
+                Stream.id == stream,
+            ).order_by(ActivityOrganiser.position)
         )
     )
 
 
 def _holds(*conditions: ColumnElement[bool]) -> bool:
-    return bool(db.session.scalar(select(select(Activity.id).where(*conditions).exists())))
+    return bool(db.session.scalar(scoped(select(true()), select(Activity.id).where(*conditions).exists())))

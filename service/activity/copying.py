@@ -17,7 +17,7 @@ def rehearsal_of(activity: int, now: datetime) -> Stream:
     open. ServiceError not_found without such an activity, validation if no sitting has a stream open with its
     check-in.
     """
-    original = found(whole().options(selectinload(Activity.invitations)).where(Activity.id == activity))
+    original = found(whole(Activity.id == activity).options(selectinload(Activity.invitations)))
     sitting = next((one for one in original.sittings if one.streams), None)
     if sitting is None:
         raise ServiceError("validation", errors={"activity": ["No sitting has a stream."]})

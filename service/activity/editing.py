@@ -51,7 +51,7 @@ def edit(activity: int, organiser: Organiser, fields: Mapping[str, Any]) -> int:
     if not organiser_may_edit(organiser, activity):
         raise ServiceError("forbidden")
     # Two editors of one activity take turns.
-    locked = whole().options(selectinload(Activity.invitations)).where(Activity.id == activity)
+    locked = whole(Activity.id == activity).options(selectinload(Activity.invitations))
     activity_row = found(locked.with_for_update(of=Activity).execution_options(populate_existing=True))
     with db.session.no_autoflush:
         _apply(activity_row, fields)

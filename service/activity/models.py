@@ -23,6 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from service.extensions import Base
 from service.labels import holds
 from service.org.models import Organisation
+from service.scope import Scoped
 
 KINDS = ("themed_day", "dialogue", "joint_class", "training", "seminar", "meeting")
 ATTENDANCES = ("open", "rostered")
@@ -52,7 +53,7 @@ class Series(Base):
     public="id kind theme series_id edition timezone",
     internal="attendance rehearsal created_at",
 )
-class Activity(Base):
+class Activity(Scoped, Base):
     """What is held. `open`: any bound member may come and nobody is expected; `rostered`: the invited are."""
 
     __tablename__ = "activities"
@@ -115,7 +116,7 @@ class ActivityInvitation(Base):
     public="id activity_id starts_at ends_at",
     internal="checkin_opens_at checkin_closes_at announced_at",
 )
-class Sitting(Base):
+class Sitting(Scoped, Base):
     """One time window of an activity, with its own check-in window."""
 
     __tablename__ = "sittings"
@@ -144,7 +145,7 @@ class Sitting(Base):
     public="id sitting_id title opens_at closes_at",
     internal="grace_seconds shards peak peak_at",
 )
-class Stream(Base):
+class Stream(Scoped, Base):
     """A transmission of a sitting; the live room keeps its peak here."""
 
     __tablename__ = "streams"

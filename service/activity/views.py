@@ -13,9 +13,10 @@ from service.activity import editing, rules
 from service.activity.models import Activity, Sitting
 from service.activity.recent import Recent
 from service.activity.schemas import ActivitiesOut, ActivityDetail, ActivityEdit, ActivityIn
-from service.auth import member_required, organiser_required, public
+from service.auth import granted, member_required, public
 from service.clock import now as read_clock
 from service.config import Config
+from service.limits import per_account
 from service.org.access import member_or_organiser
 
 bp = APIBlueprint("activity", __name__, tag="Activities")
@@ -42,7 +43,7 @@ def listed() -> dict[str, Any]:
 
 
 @bp.get("/organisers/activities")
-@organiser_required
+@granted("activities")
 @bp.output(ActivitiesOut)
 def organised() -> dict[str, Any]:
     """List the organiser's activities
@@ -70,7 +71,8 @@ def show(activity_id: int) -> dict[str, Any]:
 
 
 @bp.post("/activities")
-@organiser_required
+@granted("activities")
+@per_account
 @bp.input(ActivityIn)
 @bp.output(ActivityDetail, status_code=201)
 def create(json_data: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +84,8 @@ def create(json_data: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.patch(ACTIVITY)
-@organiser_required
+@granted("activities")
+@per_account
 @bp.input(ActivityEdit)
 @bp.output(ActivityDetail)
 def edit(activity_id: int, json_data: dict[str, Any]) -> dict[str, Any]:

@@ -19,9 +19,10 @@ from service.extensions import db
 
 EVENTS = frozenset(
     {
-        "account.changed", "account.created", "audit.pruned", "basis.recorded", "consent.given", "consent.withdrawn",
-        "data.exported", "grant.given", "grant.withdrawn", "key.rotated", "login", "login.failed", "logout",
-        "person.corrected", "person.erased", "person.exported", "plaintext.read", "rows.pseudonymised",
+        "account.changed", "account.created", "audit.pruned", "basis.recorded", "client.changed", "client.created",
+        "consent.given", "consent.withdrawn", "data.exported", "grant.given", "grant.withdrawn", "key.rotated",
+        "login", "login.failed", "logout", "person.corrected", "person.erased", "person.exported", "plaintext.read",
+        "rows.pseudonymised",
     }
 )  # fmt: skip
 OUTCOMES = frozenset({"done", "refused"})

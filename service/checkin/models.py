@@ -20,6 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from service.extensions import Base
 from service.labels import holds
 from service.org.models import PATH
+from service.scope import Scoped
 
 METHODS = ("self", "onsite_qr", "group", "proxy", "paper", "makeup")
 
@@ -30,7 +31,7 @@ METHODS = ("self", "onsite_qr", "group", "proxy", "paper", "makeup")
     internal="id method received_at",
     sensitive="activity_id sitting_id member_id named_member_id reference happened_at organisation_path place_path",
 )
-class CheckIn(Base):
+class CheckIn(Scoped, Base):
     """A member's attendance record, with home and place as they were on the day."""
 
     __tablename__ = "check_ins"

@@ -26,6 +26,7 @@ from service.home import home_of
 from service.live.figures import note_check_ins
 from service.live.scripts import slots_of
 from service.notify.outbox import Event, publish_many
+from service.scope import scoped
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ COLUMNS = ", ".join(f"check_ins.{field.name}" for field in fields(Record))
 # one statement, and unnest keeps its order.
 FIND = text(
     """
+    -- scope: one activity; who may come is decided from what it answers
     SELECT a.attendance, a.rehearsal,
         ARRAY(SELECT o.path FROM activity_invitations i JOIN organisations o ON o.id = i.organisation_id
               WHERE i.activity_id = a.id),
@@ -90,6 +92,7 @@ FIND = text(
 )
 KNOWN = text(
     f"""
+    -- scope: the members who ask
     SELECT {COLUMNS} FROM unnest(CAST(:members AS bigint[]), CAST(:references AS text[])) AS wanted (member, reference)
     JOIN check_ins ON check_ins.member_id = wanted.member AND check_ins.reference = wanted.reference
     """  # noqa: S608 - column names of our own class
@@ -230,7 +233,7 @@ def tell(occasion: Occasion, made: Sequence[Record]) -> None:
 def check_ins_of(activity: int, member: int) -> list[Record]:
     """The member's check-ins of an activity, the first one first."""
     columns = [getattr(CheckIn, field.name) for field in fields(Record)]
-    mine = select(*columns).where(CheckIn.activity_id == activity, CheckIn.member_id == member)
+    mine = scoped(select(*columns), CheckIn.activity_id == activity, CheckIn.member_id == member)
     return [Record(*row) for row in db.session.execute(mine.order_by(CheckIn.id))]
 
 

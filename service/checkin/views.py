@@ -11,6 +11,8 @@ from service.auth import member_required
 from service.checkin import rules
 from service.checkin.schemas import CheckInIn, CheckInOut
 from service.clock import now as read_clock
+from service.errors import ServiceError
+from service.limits import per_account
 
 bp = APIBlueprint("checkin", __name__, tag="Check-in")
 
@@ -24,9 +26,16 @@ def register(state: BlueprintSetupState) -> None:
 
 @bp.post("/activities/<int(max=9223372036854775807):activity_id>/check-ins")
 @member_required
+@per_account
 @bp.input(CheckInIn)
 @bp.output(CheckInOut, status_code=201)
-@bp.doc(responses={200: "The same record for the same reference again.", 403: "Not invited.", 409: "Not now."})
+@bp.doc(
+    responses={
+        200: "The same record for the same reference again.",
+        404: "No such activity for this member.",
+        409: "Not now.",
+    }
+)
 def check_in(activity_id: int, json_data: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """Check in
 
@@ -36,8 +45,15 @@ def check_in(activity_id: int, json_data: dict[str, Any]) -> tuple[dict[str, Any
     attempt = rules.Attempt(member=actor.member, organisation=actor.organisation, place=actor.place, **json_data)
     [answer] = rules.check_in(activity_id, [attempt], read_clock())
     if answer.record is None:
-        raise answer.refusal or LookupError("an answer has a record or a refusal")
+        raise refused(answer.refusal)
     return asdict(answer.record), 200 if answer.repeat else 201
+
+
+def refused(refusal: ServiceError | None) -> Exception:
+    """The refusal as it leaves: an activity that does not include the member looks like one that does not exist."""
+    if refusal is None:
+        return LookupError("an answer has a record or a refusal")
+    return ServiceError("not_found") if refusal.code == "not_invited" else refusal
 
 
 def shown(activity: int, member: int) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from service.tokens import DenyList
 FORGET_DAYS = 30
 
 _POLICIES = """
+-- scope: every stream; who may join is decided from what it answers
 SELECT s.id, s.grace_seconds, extract(epoch FROM s.opens_at)::float8, extract(epoch FROM s.closes_at)::float8,
        a.attendance,
        ARRAY(SELECT o.path FROM activity_invitations i JOIN organisations o ON o.id = i.organisation_id

@@ -30,6 +30,7 @@ from service.live.scripts import Timing
 from service.notify.outbox import publish
 from service.org.models import Division
 from service.org.organisers import Organiser
+from service.scope import scoped
 
 ANNOUNCE_SECONDS = 10
 # Half a day of points.
@@ -146,7 +147,7 @@ class Past:
     @classmethod
     def of(cls, stream: int) -> "Past":
         """Read within the caller's transaction, which nobody else's of the same stream overtakes."""
-        lock = select(Stream.opens_at).where(Stream.id == stream).with_for_update(key_share=True)
+        lock = scoped(select(Stream.opens_at), Stream.id == stream).with_for_update(key_share=True)
         opens_at = db.session.execute(lock).scalar_one()
         point = select(CurvePoint.at).where(CurvePoint.stream_id == stream).order_by(CurvePoint.at.desc()).limit(1)
         exact_at = db.session.scalar(point) or opens_at
@@ -197,7 +198,7 @@ def add_minute(seen: Snapshot) -> None:
 
 def announce(seen: Snapshot) -> None:
     """Publish `stream.count` to the organisations that hold the stream, in the caller's transaction."""
-    question = select(Activity.id, Activity.rehearsal).join(Sitting).join(Stream).where(Stream.id == seen.stream)
+    question = scoped(select(Activity.id, Activity.rehearsal).join(Sitting).join(Stream), Stream.id == seen.stream)
     activity, rehearsal = db.session.execute(question).one()
     payload = {
         "activity": activity,

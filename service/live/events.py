@@ -146,8 +146,9 @@ def fits(message: object) -> bool:
 
 
 def organiser() -> Organiser:
-    """The organiser behind the handshake's cookie, as of now."""
+    """The organiser behind the handshake's cookie, as of now, who needs a grant for activities."""
     found: Organiser = current_app.extensions["organiser"]()
+    found.check("activities")
     return found
 
 

@@ -22,10 +22,11 @@ from service.clock import now as read_clock
 from service.config import Config
 from service.deadline import SECONDS
 from service.live.figures import Snapshot, read_snapshot
-from service.live.nodes import View, open_sessions
+from service.live.nodes import View
 from service.live.schemas import SnapshotOut
 from service.live.scripts import Slot, Timing
 from service.metrics import Board
+from service.org.accounts.sessions import Terms, still_open
 
 NAMESPACE = "/organisers"
 SESSION_SECONDS = 15.0
@@ -212,7 +213,8 @@ class Reader:
         limit = Timeout(SECONDS)
         try:
             with limit, self._app.app_context():
-                still = open_sessions(set(self.sessions.values()), now)
+                terms = Terms.of(self._app.config["CHUNSHUI"])
+                still = still_open(set(self.sessions.values()), purpose="activities", terms=terms, now=now)
         except (DBAPIError, PoolTimeout):
             return
         except Timeout as timeout:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.extensions import Base
 from service.labels import holds
+from service.scope import Scoped
 
 
 @holds(purpose="operating", keeps="ever", internal="id started_at heard_at")
@@ -28,7 +29,7 @@ class Gateway(Base):
     internal="connection sequence gateway_id channel source closed_by",
     sensitive="stream_id member_id organisation_path place_path joined_at left_at",
 )
-class Stay(Base):
+class Stay(Scoped, Base):
     """One continuous presence of one connection in a stream.
 
     Leaving and joining again on one connection gives the next `sequence`. Paths, channel and source are as they were

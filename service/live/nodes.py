@@ -4,9 +4,8 @@ Home (organisations) and present place (divisions) are two views of the same peo
 another organisation's activity looks like one that does not exist.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import select
 
@@ -15,8 +14,9 @@ from service.activity.models import Stream
 from service.errors import ServiceError
 from service.extensions import db
 from service.live.scripts import Slot, slots_of
-from service.org.models import Division, Organisation, OrganiserSession, covers
+from service.org.models import Division, Organisation, covers
 from service.org.organisers import Organiser
+from service.scope import scoped
 
 # More children than any node of the country has.
 MOST_CHILDREN = 3000
@@ -52,7 +52,7 @@ def view_of(organiser: Organiser, stream: int, *, organisation: int | None = Non
         raise ServiceError("stream_unknown")
     home, homes = home_of(organiser, stream, organisation)
     there, places = place_of(place)
-    shards = db.session.scalars(select(Stream.shards).where(Stream.id == stream)).one()
+    shards = db.session.scalars(scoped(select(Stream.shards), Stream.id == stream)).one()
     return View(slots_of(stream, shards), home, tuple(homes), there, tuple(places))
 
 
@@ -71,7 +71,7 @@ def permitted(organiser: Organiser, stream: int, wanted: int) -> Organisation:
     found = db.session.get(Organisation, wanted)
     if found is None:
         raise ServiceError("not_found")
-    roots = (organiser.organisation_path, *(root.path for root in organising(stream)))
+    roots = (*organiser.paths("activities"), *(root.path for root in organising(stream)))
     if not any(covers(path, found.path) for path in roots):
         raise ServiceError("forbidden")
     return found
@@ -92,14 +92,6 @@ def highest(organisations: Sequence[Organisation]) -> list[Organisation]:
     """Those that lie below no other one of them, in their order."""
     paths = [one.path for one in organisations]
     return [one for one in organisations if not any(path != one.path and covers(path, one.path) for path in paths)]
-
-
-def open_sessions(sessions: Iterable[int], now: datetime) -> set[int]:
-    """Those of the organisers' sessions that have neither expired nor been closed."""
-    question = select(OrganiserSession.id).where(OrganiserSession.id.in_(list(sessions)))
-    return set(
-        db.session.scalars(question.where(OrganiserSession.revoked_at.is_(None), OrganiserSession.expires_at > now))
-    )
 
 
 def curved_organisations() -> list[int]:

@@ -25,6 +25,7 @@ from service.live.gauging import StreamGauges
 from service.live.inspection import defects
 from service.live.models import Stay
 from service.live.scripts import Slot, Timing
+from service.scope import everything, scoped
 from service.working import Task
 
 TICK_SECONDS = 1.0
@@ -56,7 +57,7 @@ def register_ledger(app: Flask, check_ins: Ledger) -> None:
 def ledgers(stream: int) -> dict[figures.Noted, Select[int]]:
     """Who joined and who checked in, according to PostgreSQL, once each."""
     found: dict[figures.Noted, Select[int]] = {
-        "joined": select(Stay.member_id).where(Stay.stream_id == stream).distinct()
+        "joined": scoped(select(Stay.member_id), Stay.stream_id == stream).distinct()
     }
     if check_ins := current_app.extensions.get("check_in_ledger"):
         found["checked_in"] = check_ins(stream).distinct()
@@ -100,7 +101,7 @@ class Keeper:
         """Learn from PostgreSQL which streams are live, were a day ago or will be in minutes."""
         columns = (Stream.id, Stream.opens_at, Stream.closes_at, Stream.peak, Stream.peak_at, Stream.shards)
         window = (Stream.opens_at <= now + EARLY, Stream.closes_at >= now - LATE)
-        self.streams = tuple(recording.Live(*row) for row in db.session.execute(select(*columns).where(*window)))
+        self.streams = tuple(recording.Live(*row) for row in db.session.execute(scoped(select(*columns), *window)))
         slots = {slot for stream in self.streams for slot in stream.slots}
         self.ticks = {slot: tick for slot, tick in self.ticks.items() if slot in slots}
         self.highest = {stream.id: self._highest(stream) for stream in self.streams}
@@ -217,19 +218,22 @@ def untouched(stream: recording.Live, at: datetime) -> bool:
     """
     if at >= stream.opens_at - UNTOUCHED:
         return False
-    return db.session.scalar(select(Stay.member_id).where(Stay.stream_id == stream.id).limit(1)) is None
+    return db.session.scalar(scoped(select(Stay.member_id), Stay.stream_id == stream.id).limit(1)) is None
 
 
 def counted(ledger: Select[int]) -> int:
     """How many members a ledger names."""
-    return db.session.scalar(select(func.count()).select_from(ledger.subquery())) or 0
+    return (
+        db.session.scalar(everything("one stream's ledger", select(func.count()).select_from(ledger.subquery()))) or 0
+    )
 
 
 def members(ledger: Select[int]) -> Iterator[int]:
     """The members of a ledger, in pages: no transaction stays open while Valkey is told."""
     column = ledger.subquery().c[0]
     last = -1
-    while page := db.session.scalars(select(column).where(column > last).order_by(column).limit(PAGE)).all():
+    pages = everything("one stream's ledger", select(column).order_by(column).limit(PAGE))
+    while page := db.session.scalars(pages.where(column > last)).all():
         db.session.rollback()
         yield from page
         last = page[-1]

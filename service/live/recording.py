@@ -15,6 +15,7 @@ from service.activity.models import Stream
 from service.extensions import db
 from service.live.models import Gateway, Stay
 from service.live.scripts import Slot, slots_of
+from service.scope import everything, scoped
 
 CHUNK = 5000
 
@@ -41,7 +42,7 @@ class Live:
 def record_peaks(peaks: Iterable[tuple[int, int, datetime]]) -> None:
     """Raise the recorded peaks of (stream, peak, when); a lower one changes nothing. Commits."""
     for stream, peak, at in peaks:
-        higher = update(Stream).where(Stream.id == stream, Stream.peak < peak)
+        higher = scoped(update(Stream), Stream.id == stream, Stream.peak < peak)
         db.session.execute(higher.values(peak=peak, peak_at=at))
     db.session.commit()
 
@@ -93,6 +94,6 @@ def close_some(unheard_since: datetime) -> int:
         .values(left_at=func.greatest(Gateway.heard_at, Stay.joined_at), closed_by="reaper")
         .execution_options(synchronize_session=False)
     )
-    count = db.session.execute(closing).rowcount  # type: ignore[attr-defined]
+    count = db.session.execute(everything("of silent gateways, whoever was there", closing)).rowcount  # type: ignore[attr-defined]
     db.session.commit()
     return int(count)

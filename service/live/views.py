@@ -5,7 +5,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import g
 
-from service.auth import organiser_required
+from service.auth import granted
 from service.live.curves import read_curve
 from service.live.schemas import CurveOut, CurveQuery
 
@@ -13,7 +13,7 @@ bp = APIBlueprint("live", __name__, tag="Live")
 
 
 @bp.get("/streams/<int(max=9223372036854775807):stream_id>/curve")
-@organiser_required
+@granted("activities")
 @bp.input(CurveQuery, location="query")
 @bp.output(CurveOut)
 def curve(stream_id: int, query_data: dict[str, Any]) -> dict[str, Any]:

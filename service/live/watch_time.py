@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, SQLColumnExpression, func, select,
 
 from service.extensions import db
 from service.live.models import Stay
+from service.scope import everything, scoped
 
 EVERYBODY = true()
 
@@ -19,7 +20,8 @@ def watch_seconds(stream: int, whose: ColumnElement[bool] = EVERYBODY) -> Decima
     """The time that members watched `stream`, of the stays where `whose` holds."""
     own = func.range_agg(func.tstzrange(Stay.joined_at, Stay.left_at))
     spans = closed(select(func.unnest(own).label("span")), stream, whose).group_by(Stay.member_id).subquery()
-    return total(select(seconds(func.lower(spans.c.span), func.upper(spans.c.span))))
+    united = select(seconds(func.lower(spans.c.span), func.upper(spans.c.span)))
+    return total(everything("a sum over one stream", united))
 
 
 def connection_seconds(stream: int, whose: ColumnElement[bool] = EVERYBODY) -> Decimal:
@@ -29,7 +31,7 @@ def connection_seconds(stream: int, whose: ColumnElement[bool] = EVERYBODY) -> D
 
 def closed(question: Select[Any], stream: int, whose: ColumnElement[bool]) -> Select[Any]:
     """`question` of the closed stays of `stream` where `whose` holds."""
-    return question.where(Stay.stream_id == stream, Stay.left_at.is_not(None), whose)
+    return scoped(question, Stay.stream_id == stream, Stay.left_at.is_not(None), whose)
 
 
 def seconds(begin: SQLColumnExpression[Any], end: SQLColumnExpression[Any]) -> ColumnElement[Decimal]:

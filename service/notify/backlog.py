@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from service.extensions import db
 from service.metrics import Board
 from service.notify.models import Delivery, Outbox
+from service.scope import everything
 
 
 class Backlog:
@@ -26,7 +27,7 @@ class Backlog:
         pending = Delivery.state == "pending"
         first, later = pending & (Delivery.attempts == 0), pending & (Delivery.attempts > 0)
         columns = (func.count().filter(first), func.count().filter(later), func.min(Delivery.due_at))
-        new, again, oldest = db.session.execute(select(*columns).where(pending)).one()
+        new, again, oldest = db.session.execute(everything("a sum", select(*columns).where(pending))).one()
         self._deliveries.labels("first attempt").set(new)
         self._deliveries.labels("another attempt").set(again)
         self._age.set(max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)

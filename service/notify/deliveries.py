@@ -18,6 +18,7 @@ from service.extensions import db
 from service.notify.channels.webhook import Outcome
 from service.notify.models import Delivery, Endpoint, Outbox
 from service.notify.outbox import TOPICS
+from service.scope import everything, scoped
 
 LONGEST_PAUSE = 6 * 3600.0
 # How long what was delivered, or given up, can still be looked at and replayed.
@@ -75,6 +76,7 @@ def judge(claim: Claim, outcome: Outcome, *, now: datetime, first_pause: float) 
 
 WAITING = text(
     """
+    -- scope: whoever has something due
     SELECT id FROM endpoints WHERE enabled AND EXISTS (
         SELECT FROM deliveries WHERE endpoint_id = endpoints.id AND state = 'pending' AND due_at <= :now
         AND (lease_until IS NULL OR lease_until <= :now)
@@ -91,6 +93,7 @@ def waiting(now: datetime) -> list[int]:
 # Materialised, so that the rows are chosen and locked once whatever the planner makes of the join.
 CLAIM = text(
     """
+    -- scope: due ones of the endpoints that are asked for
     WITH due AS MATERIALIZED (
         SELECT taken.id FROM unnest(:endpoints, :shares) AS given (endpoint_id, share)
         CROSS JOIN LATERAL (
@@ -126,6 +129,7 @@ def claim(shares: Mapping[int, int], *, now: datetime, lease_seconds: float) -> 
 # Only the holder of the lease may settle: one that slept past it must not undo what its successor did.
 SETTLE = text(
     """
+    -- scope: those that were claimed
     UPDATE deliveries SET state = verdict.state, due_at = verdict.due_at, lease_until = NULL,
         last_status = verdict.status, last_error = verdict.error,
         delivered_at = CASE verdict.state WHEN 'delivered' THEN verdict.due_at END
@@ -167,16 +171,15 @@ def _disable(endpoints: Sequence[int]) -> None:
     """Stop all traffic to `endpoints`: their receivers said that they are gone."""
     if not endpoints:
         return
-    db.session.execute(update(Endpoint).where(Endpoint.id.in_(endpoints)).values(enabled=False, disabled_reason="gone"))
-    db.session.execute(
-        update(Delivery)
-        .where(Delivery.endpoint_id.in_(endpoints), Delivery.state == "pending")
-        .values(state="dead", last_error="gone", lease_until=None)
-    )
+    stopped = scoped(update(Endpoint), Endpoint.id.in_(endpoints)).values(enabled=False, disabled_reason="gone")
+    dead = scoped(update(Delivery), Delivery.endpoint_id.in_(endpoints), Delivery.state == "pending")
+    db.session.execute(stopped)
+    db.session.execute(dead.values(state="dead", last_error="gone", lease_until=None))
 
 
 RELEASE = text(
     """
+    -- scope: those that were claimed
     UPDATE deliveries SET lease_until = NULL, attempts = attempts - 1
     WHERE id = ANY (:ids) AND lease_until = :lease_until AND state = 'pending'
     """
@@ -196,7 +199,7 @@ def release(claims: Iterable[Claim]) -> None:
 def retry(endpoint: Endpoint, delivery_id: int, *, now: datetime) -> Delivery:
     """Send a delivery of `endpoint` again, whatever became of it, with a full life ahead. Commits."""
     found = db.session.scalar(
-        select(Delivery).where(Delivery.id == delivery_id, Delivery.endpoint_id == endpoint.id).with_for_update()
+        scoped(select(Delivery), Delivery.id == delivery_id, Delivery.endpoint_id == endpoint.id).with_for_update()
     )
     if found is None:
         raise ServiceError("not_found")
@@ -210,7 +213,7 @@ def retry(endpoint: Endpoint, delivery_id: int, *, now: datetime) -> Delivery:
 
 def history(endpoint_id: int, *, state: str | None, before: int | None, limit: int) -> list[Delivery]:
     """The latest deliveries to an endpoint, newest first; `before` continues a page."""
-    query = select(Delivery).where(Delivery.endpoint_id == endpoint_id)
+    query = scoped(select(Delivery), Delivery.endpoint_id == endpoint_id)
     if state is not None:
         query = query.where(Delivery.state == state)
     if before is not None:
@@ -225,7 +228,8 @@ def expire(now: datetime) -> int:
         Delivery.give_up_at < now - LAST_CHANCE,
         or_(Delivery.lease_until.is_(None), Delivery.lease_until <= now),
     )
-    result = db.session.execute(late.values(state="dead", last_error=func.coalesce(Delivery.last_error, "expired")))
+    given_up = late.values(state="dead", last_error=func.coalesce(Delivery.last_error, "expired"))
+    result = db.session.execute(everything("whoever is late is given up", given_up))
     db.session.commit()
     return int(result.rowcount)  # type: ignore[attr-defined]
 
@@ -240,6 +244,8 @@ def prune(now: datetime, *, batch: int = 2000) -> int:
         .limit(batch)
         .with_for_update(skip_locked=True)
     )
-    result = db.session.execute(delete(Outbox).where(Outbox.id.in_(old)))
+    # No session holds any of them.
+    forgotten = delete(Outbox).where(Outbox.id.in_(old)).execution_options(synchronize_session=False)
+    result = db.session.execute(everything("whatever is old is forgotten", forgotten))
     db.session.commit()
     return int(result.rowcount)  # type: ignore[attr-defined]

@@ -11,13 +11,14 @@ from typing import Protocol
 
 import httpx
 import structlog
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, false, func, or_, select
 
 from service import sealing
 from service.errors import ServiceError
 from service.extensions import db
 from service.notify.channels.addresses import is_public, literal
 from service.notify.models import Endpoint
+from service.scope import everything, scoped
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +30,7 @@ MOST_ENDPOINTS = 20
 
 
 class Organiser(Protocol):
-    """What this room needs to know of the organiser who asks."""
+    """What this room needs to know of who asks: an organiser, or a programme of one."""
 
     @property
     def id(self) -> int: ...
@@ -37,6 +38,8 @@ class Organiser(Protocol):
     def organisation_id(self) -> int: ...
     @property
     def organisation_path(self) -> str: ...
+    def paths(self, purpose: str) -> Sequence[str]: ...
+    def may(self, purpose: str, path: str) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +56,13 @@ def register(
 ) -> tuple[Endpoint, bytes]:
     """A new endpoint of the organiser's organisation and its signing secret. Commits.
 
-    ServiceError endpoint_refused for an address that webhooks may not go to, endpoint_limit for one too many.
+    ServiceError forbidden without a grant there, endpoint_refused for an address that webhooks may not go to,
+    endpoint_limit for one too many.
     """
+    if not organiser.may("push", organiser.organisation_path):
+        raise ServiceError("forbidden")
     check_url(url, private=private)
-    mine = select(func.count(Endpoint.id)).where(Endpoint.organisation_id == organiser.organisation_id)
+    mine = scoped(select(func.count(Endpoint.id)), Endpoint.organisation_id == organiser.organisation_id)
     if db.session.scalars(mine).one() >= MOST_ENDPOINTS:
         raise ServiceError("endpoint_limit", limit=MOST_ENDPOINTS)
     signing = randomness.token_bytes(KEY_BYTES)
@@ -97,12 +103,12 @@ def check_url(url: str, *, private: bool) -> None:
 
 def visible(organiser: Organiser) -> list[Endpoint]:
     """The endpoints of the organiser's part of the tree."""
-    return list(db.session.scalars(select(Endpoint).where(_within(organiser)).order_by(Endpoint.id)))
+    return list(db.session.scalars(scoped(select(Endpoint), _within(organiser)).order_by(Endpoint.id)))
 
 
 def find(endpoint_id: int, organiser: Organiser) -> Endpoint:
     """One of them; ServiceError not_found for any other."""
-    found = db.session.scalar(select(Endpoint).where(Endpoint.id == endpoint_id, _within(organiser)))
+    found = db.session.scalar(scoped(select(Endpoint), Endpoint.id == endpoint_id, _within(organiser)))
     if found is None:
         raise ServiceError("not_found")
     return found
@@ -119,7 +125,7 @@ def addresses(ids: Collection[int], *, secrets: Sequence[str]) -> dict[int, Addr
     if not ids:
         return {}
     found = {}
-    for endpoint in db.session.scalars(select(Endpoint).where(Endpoint.id.in_(ids))):
+    for endpoint in db.session.scalars(scoped(select(Endpoint), Endpoint.id.in_(ids))):
         try:
             signing, subject_key = _open(endpoint, secrets=secrets)
         except sealing.SealBrokenError as error:
@@ -133,7 +139,7 @@ def reseal(secrets: Sequence[str]) -> int:
     """Seal with the first of `secrets` what another one sealed; how many endpoints. Commits."""
     stale = [
         endpoint
-        for endpoint in db.session.scalars(select(Endpoint))
+        for endpoint in db.session.scalars(everything("every secret is sealed anew", select(Endpoint)))
         if not sealing.of_secrets(tuple(secrets)).is_current(endpoint.secret_ciphertext)
     ]
     for endpoint in stale:
@@ -168,6 +174,6 @@ def _contexts(endpoint: Endpoint) -> tuple[str, str]:
 
 
 def _within(organiser: Organiser) -> ColumnElement[bool]:
-    path = organiser.organisation_path
     # A path holds digits and dots only: nothing in it is special to LIKE.
-    return or_(Endpoint.organisation_path == path, Endpoint.organisation_path.like(f"{path}.%"))
+    column = Endpoint.organisation_path
+    return or_(false(), *(or_(column == path, column.like(f"{path}.%")) for path in organiser.paths("push")))

@@ -26,6 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from service.extensions import Base
 from service.labels import holds
+from service.scope import Scoped
 
 STATES = ("pending", "delivered", "dead")
 
@@ -37,7 +38,7 @@ STATES = ("pending", "delivered", "dead")
     personal="created_by",
     sensitive="secret_ciphertext subject_key_ciphertext",
 )
-class Endpoint(Base):
+class Endpoint(Scoped, Base):
     """A receiver of webhooks, registered for an organisation and everything below it."""
 
     __tablename__ = "endpoints"
@@ -84,7 +85,7 @@ class Outbox(Base):
     internal="id outbox_id endpoint_id message_id state attempts due_at give_up_at lease_until last_status last_error"
     " delivered_at",
 )
-class Delivery(Base):
+class Delivery(Scoped, Base):
     """One event on its way to one endpoint."""
 
     __tablename__ = "deliveries"

@@ -90,6 +90,7 @@ def publish_many(events: Iterable[Event]) -> None:
 # Several workers may run this at once: each takes other rows, and the unique constraint would catch a slip.
 FAN_OUT = text(
     """
+    -- scope: endpoints at and above where it happened
     WITH claimed AS MATERIALIZED (
         SELECT id, topic, organisation_paths FROM outbox WHERE fanned_out_at IS NULL
         ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED

@@ -6,7 +6,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import current_app, g
 
-from service.auth import organiser_required
+from service.auth import push_service
 from service.clock import now as read_clock
 from service.config import Config
 from service.notify import deliveries, endpoints
@@ -27,7 +27,7 @@ DELIVERY = f"{ENDPOINT}/deliveries/<int(max=9223372036854775807):delivery_id>"
 
 
 @bp.post("/endpoints")
-@organiser_required
+@push_service("endpoints:write")
 @bp.input(EndpointIn)
 @bp.output(EndpointCreatedOut, status_code=201)
 def register(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
@@ -45,7 +45,7 @@ def register(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, 
 
 
 @bp.get("/endpoints")
-@organiser_required
+@push_service("endpoints:read")
 @bp.output(EndpointsOut)
 def listed() -> dict[str, list[Endpoint]]:
     """List the receivers of one's part of the tree"""
@@ -53,7 +53,7 @@ def listed() -> dict[str, list[Endpoint]]:
 
 
 @bp.delete(ENDPOINT)
-@organiser_required
+@push_service("endpoints:write")
 @bp.output({}, status_code=204)
 def remove(endpoint_id: int) -> str:
     """Remove a receiver with its deliveries"""
@@ -62,7 +62,7 @@ def remove(endpoint_id: int) -> str:
 
 
 @bp.get(f"{ENDPOINT}/deliveries")
-@organiser_required
+@push_service("endpoints:read")
 @bp.input(DeliveriesIn, location="query")
 @bp.output(DeliveriesOut)
 def delivered(endpoint_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def delivered(endpoint_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.post(f"{DELIVERY}/retry")
-@organiser_required
+@push_service("endpoints:write")
 @bp.output(DeliveryOut, status_code=202)
 def retry(endpoint_id: int, delivery_id: int) -> Any:
     """Send a delivery again, under the same webhook-id"""

@@ -14,17 +14,20 @@ from flask import Flask, current_app, g, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from service.auth import bearer
+from service.auth import bearer, bearer_token
 from service.clock import now as read_clock
 from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
 from service.org import wechat
+from service.org.accounts import clients
+from service.org.accounts.sessions import Terms, of_cookie
 from service.org.login import load_deny_list
-from service.org.organisers import Organiser, of_cookie
+from service.org.organisers import Organiser
 from service.tokens import DenyList
 
 COOKIE = "chunshui_organiser"
+DEVICE_COOKIE = "chunshui_device"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 log = logging.getLogger(__name__)
@@ -61,6 +64,7 @@ def init_app(app: Flask) -> None:
     config: Config = app.config["CHUNSHUI"]
     app.extensions["deny_list"] = DenyListCache(config.deny_refresh_seconds)
     app.extensions["organiser"] = organiser_of_request
+    app.extensions["programme"] = programme_of_request
     app.extensions["wechat"] = wechat.connect(config)
 
 
@@ -68,7 +72,16 @@ def organiser_of_request() -> Organiser:
     """The organiser of the current request; ServiceError if there is none or another site sent it."""
     if request.method not in SAFE_METHODS:
         refuse_other_sites()
-    return of_cookie(request.cookies.get(COOKIE), read_clock())
+    return of_cookie(request.cookies.get(COOKIE), terms=Terms.of(current_app.config["CHUNSHUI"]), now=read_clock())
+
+
+def programme_of_request(scope: str) -> clients.Programme:
+    """The API client of the current request's token; ServiceError if there is none, or forbidden without the scope."""
+    config: Config = current_app.config["CHUNSHUI"]
+    found = clients.of_token(bearer_token(), keys=config.secrets, now=read_clock())
+    if scope not in found.scopes:
+        raise ServiceError("forbidden")
+    return found
 
 
 def refuse_other_sites() -> None:
@@ -97,14 +110,20 @@ def host_of(origin: str) -> str:
 
 
 def member_or_organiser(view: View) -> View:
-    """Let `view` run for either: a bearer token gives `g.actor`, else the cookie `g.organiser`; the other is None."""
+    """Let `view` run for either: a bearer token gives `g.actor`, else the cookie `g.organiser`; the other is None.
+
+    The organiser needs a grant for activities.
+    """
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         by_token = "Authorization" in request.headers
         g.actor = bearer() if by_token else None
         g.organiser = None if by_token else organiser_of_request()
+        if g.organiser is not None:
+            g.organiser.check("activities")
         return view(*args, **kwargs)
 
     guarded.authentication = "member or organiser"  # type: ignore[attr-defined]
+    guarded.purposes = ("activities",)  # type: ignore[attr-defined]
     return guarded  # type: ignore[return-value]

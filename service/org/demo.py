@@ -10,6 +10,7 @@ from service.extensions import db
 from service.org import wechat
 from service.org.models import Member, Organisation
 from service.org.roster import add_member, invite
+from service.scope import everything
 
 
 def admit_guest(now: datetime) -> tuple[str, str]:
@@ -29,7 +30,8 @@ def admit_guest(now: datetime) -> tuple[str, str]:
 def somebody() -> Member | None:
     """A member at random, found through the index."""
     start = select(func.floor(1 + func.random() * func.max(Member.id))).scalar_subquery()
-    return db.session.scalars(select(Member).where(Member.id >= start).order_by(Member.id).limit(1)).first()
+    question = select(Member).where(Member.id >= start)
+    return db.session.scalars(everything("anybody at random", question).order_by(Member.id).limit(1)).first()
 
 
 def any_branch() -> Organisation | None:

@@ -49,12 +49,14 @@ OPEN = text(
 # The lock makes the second of two concurrent uses wait, and see that it is the second.
 CURRENT = text(
     """
+    -- scope: who holds the token
     SELECT t.id, t.used_at, t.expires_at, s.id AS session, s.member_id AS member, s.revoked_at
     FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.token_hash = :token_hash FOR UPDATE
     """
 )
 ROTATE = text(
     """
+    -- scope: the session of the token that was shown
     WITH session AS (UPDATE sessions SET expires_at = :expires WHERE id = :session),
         used AS (UPDATE refresh_tokens SET used_at = :now WHERE id = :used)
     INSERT INTO refresh_tokens (session_id, token_hash, expires_at) VALUES (:session, :token_hash, :expires)

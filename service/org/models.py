@@ -23,6 +23,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relatio
 
 from service.extensions import Base
 from service.labels import holds
+from service.scope import Scoped
 
 # Bytewise order makes a subtree one range of the index, whatever locale the server has.
 PATH = Text(collation="C")
@@ -122,7 +123,7 @@ class Organisation(Base):
     personal="id name",
     sensitive="organisation_id place_code status",
 )
-class Member(Base):
+class Member(Scoped, Base):
     """A member with a home branch and, where known, a present place. The id is the dense member number."""
 
     __tablename__ = "members"
@@ -143,7 +144,7 @@ class Member(Base):
 
 
 @holds(purpose="membership", keeps="erased", internal="id appid", personal="openid unionid member_id")
-class WechatIdentity(Base):
+class WechatIdentity(Scoped, Base):
     """A WeChat user of one app and the member that it is bound to, one to one."""
 
     __tablename__ = "wechat_identities"
@@ -163,7 +164,7 @@ class WechatIdentity(Base):
     personal="member_id",
     sensitive="code_hash",
 )
-class Invitation(Base):
+class Invitation(Scoped, Base):
     """A one-time code that binds a WeChat user to a member of the roster; only its SHA-256 is kept."""
 
     __tablename__ = "invitations"
@@ -176,7 +177,7 @@ class Invitation(Base):
 
 
 @holds(purpose="access", keeps="session", internal="id app", personal="member_id created_at expires_at revoked_at")
-class MemberSession(Base):
+class MemberSession(Scoped, Base):
     """One log-in of a member in one app; its id is in every access token that it was given."""
 
     __tablename__ = "sessions"
@@ -216,20 +217,23 @@ class Denial(Base):
 @holds(
     purpose="access",
     keeps="account",
-    internal="id organisation_id created_at",
+    internal="id organisation_id office created_at",
     personal="login name",
     sensitive="password_hash",
 )
-class Organiser(Base):
-    """An organiser's account: sees and edits what its organisation's subtree holds."""
+class Organiser(Scoped, Base):
+    """The account of somebody who organises or administers; what it may do, its grants say."""
 
     __tablename__ = "organisers"
+    __table_args__ = (UniqueConstraint("id", "office"),)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     login: Mapped[str] = mapped_column(Text, unique=True)
     name: Mapped[str] = mapped_column(Text)
     password_hash: Mapped[str] = mapped_column(Text)
     organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"))
+    # The one of the three offices that its grants may name: set by the first such grant, and never changed.
+    office: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
     organisation: Mapped[Organisation] = relationship()
@@ -239,10 +243,10 @@ class Organiser(Base):
     purpose="access",
     keeps="session",
     internal="id expires_at revoked_at",
-    personal="organiser_id",
+    personal="organiser_id two_factors seen_at",
     sensitive="token_hash",
 )
-class OrganiserSession(Base):
+class OrganiserSession(Scoped, Base):
     """An organiser's log-in in one browser; the cookie's SHA-256 is kept, never the cookie."""
 
     __tablename__ = "organiser_sessions"
@@ -250,6 +254,10 @@ class OrganiserSession(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
-    organiser_id: Mapped[int] = mapped_column(ForeignKey("organisers.id"), index=True)
+    organiser_id: Mapped[int] = mapped_column(ForeignKey("organisers.id", ondelete="CASCADE"), index=True)
+    # Whether a second factor was shown.
+    two_factors: Mapped[bool] = mapped_column(server_default=text("false"))
+    # The last use, known to the minute.
+    seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -1,30 +1,26 @@
-"""Organisers' accounts: a login, an argon2 password, and sessions known by a cookie."""
+"""Who organises: an account with what it is granted just now."""
 
-import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import lru_cache
-from hashlib import sha256
+from typing import NamedTuple
 
-from argon2 import PasswordHasher
-from argon2.exceptions import VerificationError
-from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, false, or_
+from sqlalchemy.orm import InstrumentedAttribute
 
-from service import audit
 from service.errors import ServiceError
-from service.extensions import db
-from service.org.models import Organisation, OrganiserSession
-from service.org.models import Organiser as Account
+from service.org.models import covers, within
 
-# Some 20 ms and 19 MiB each: dear for who guesses, bearable within a web worker.
-HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-SHORTEST_PASSWORD = 8
+
+class Held(NamedTuple):
+    """One grant that holds now: for which purpose, and the path at and below which."""
+
+    role: str
+    purpose: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Organiser:
-    """Who organises: an account with its organisation, below whose path lies what it may see."""
+    """Who organises: an account, its organisation, and the grants that hold at this moment."""
 
     id: int
     name: str
@@ -32,88 +28,26 @@ class Organiser:
     organisation_name: str
     organisation_path: str
     session: int = 0
+    grants: tuple[Held, ...] = ()
+    # Whether a second factor has yet to be set up before anything else is possible.
+    lacks_factor: bool = False
 
+    def paths(self, purpose: str) -> tuple[str, ...]:
+        """The highest nodes of the tree at and below which it may act for `purpose`."""
+        granted = sorted({grant.path for grant in self.grants if grant.purpose == purpose})
+        return tuple(one for one in granted if not any(one != top and covers(top, one) for top in granted))
 
-def add_organiser(login: str, *, name: str, password: str, organisation_id: int) -> int:
-    """A new account of an organisation's id, committed; its number. ServiceError validation or conflict."""
-    wrong = []
-    if not login or len(login) > 64 or not login.isprintable():
-        wrong.append("login")
-    if not SHORTEST_PASSWORD <= len(password) <= 200:
-        wrong.append("password")
-    if db.session.get(Organisation, organisation_id) is None:
-        wrong.append("organisation_id")
-    if wrong:
-        raise ServiceError("validation", errors={field: ["Not acceptable."] for field in wrong})
-    account = insert(Account).values(
-        login=login, name=name, password_hash=HASHER.hash(password), organisation_id=organisation_id
-    )
-    number = db.session.scalar(account.on_conflict_do_nothing().returning(Account.id))
-    if number is None:
-        raise ServiceError("conflict")
-    db.session.commit()
-    return int(number)
+    def may(self, purpose: str, path: str) -> bool:
+        """Whether it may act for `purpose` at the node `path`."""
+        return any(covers(granted, path) for granted in self.paths(purpose))
 
+    def reaches(self, purpose: str, column: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+        """The same as a condition on a column of paths."""
+        return or_(false(), *(within(column, path) for path in self.paths(purpose)))
 
-def sign_in(login: str, password: str, *, now: datetime, hours: int) -> tuple[str, Organiser]:
-    """A new session's cookie and its organiser; ServiceError login_failed, whichever of the two was wrong."""
-    account = db.session.scalars(select(Account).where(Account.login == login)).one_or_none()
-    # As much work for an unknown login as for a known one, so that time tells neither.
-    matches = verified(account.password_hash if account else nobody(), password)
-    if account is None or not matches:
-        # A pseudonym of what was tried: attempts on one login can be counted, whether it exists or not.
-        audit.note("login.failed", actor=audit.Party("login", login), now=now, outcome="refused")
-        db.session.commit()
-        raise ServiceError("login_failed")
-    if HASHER.check_needs_rehash(account.password_hash):
-        account.password_hash = HASHER.hash(password)
-    cookie = secrets.token_urlsafe(32)
-    row = {"organiser_id": account.id, "token_hash": hashed(cookie), "expires_at": now + timedelta(hours=hours)}
-    db.session.execute(insert(OrganiserSession).values(row))
-    audit.note("login", actor=audit.Party("organiser", account.id), now=now)
-    db.session.commit()
-    return cookie, of_cookie(cookie, now)
-
-
-def of_cookie(cookie: str | None, now: datetime) -> Organiser:
-    """The organiser whose open session `cookie` names; ServiceError token_missing or token_invalid."""
-    if not cookie:
-        raise ServiceError("token_missing")
-    question = (
-        select(Account.id, Account.name, Organisation.id, Organisation.name, Organisation.path, OrganiserSession.id)
-        .join(Account, Account.id == OrganiserSession.organiser_id)
-        .join(Organisation, Organisation.id == Account.organisation_id)
-        .where(OrganiserSession.token_hash == hashed(cookie))
-        .where(OrganiserSession.revoked_at.is_(None), OrganiserSession.expires_at > now)
-    )
-    row = db.session.execute(question).one_or_none()
-    if row is None:
-        raise ServiceError("token_invalid")
-    return Organiser(*row)
-
-
-def sign_out(organiser: Organiser, now: datetime) -> None:
-    """Close the session that `organiser` came with."""
-    session = update(OrganiserSession).where(OrganiserSession.id == organiser.session)
-    db.session.execute(session.values(revoked_at=now))
-    audit.note("logout", actor=audit.Party("organiser", organiser.id), now=now)
-    db.session.commit()
-
-
-def verified(password_hash: str, password: str) -> bool:
-    """Whether `password` is the one that was hashed."""
-    try:
-        return HASHER.verify(password_hash, password)
-    except VerificationError:
-        return False
-
-
-@lru_cache(maxsize=1)
-def nobody() -> str:
-    """The hash that an unknown login is checked against."""
-    return HASHER.hash(secrets.token_urlsafe(16))
-
-
-def hashed(cookie: str) -> bytes:
-    """What is stored of a session's cookie."""
-    return sha256(cookie.encode("utf-8", "replace")).digest()
+    def check(self, *purposes: str) -> None:
+        """ServiceError second_factor_missing or forbidden unless it may act for one of `purposes` anywhere."""
+        if self.lacks_factor:
+            raise ServiceError("second_factor_missing")
+        if not any(map(self.paths, purposes)):
+            raise ServiceError("forbidden")

@@ -42,17 +42,19 @@ class MemberFacts:
 
 # Written out and built once: every member logs in within the same half hour.
 FACTS = """
+-- scope: one member, by number or WeChat identity
 SELECT m.id, m.status, m.rehearsal, o.id, o.name, o.path, d.code, d.name, coalesce(d.path, '')
 FROM {source} JOIN organisations o ON o.id = m.organisation_id LEFT JOIN divisions d ON d.code = m.place_code
 """
 BY_NUMBER = text(FACTS.format(source="members m") + "WHERE m.id = :member")
 BY_IDENTITY = text(
-    FACTS.format(source="wechat_identities w JOIN members m ON m.id = w.member_id")
+    FACTS.format(source="wechat_identities w JOIN members m ON m.id = w.member_id /* scope: the identity */")
     + "WHERE w.appid = :appid AND w.openid = :openid"
 )
 # The row lock lets one of two concurrent uses through; the other waits for it and finds the invitation used.
 BIND = text(
     """
+    -- scope: who holds the code
     WITH invitation AS MATERIALIZED (
         SELECT id, member_id FROM invitations
         WHERE code_hash = :code_hash AND used_at IS NULL AND expires_at > :now FOR UPDATE

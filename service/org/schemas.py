@@ -30,13 +30,6 @@ class RefreshIn(Schema):
     refresh_token = Line(256, required=True)
 
 
-class OrganiserLoginIn(Schema):
-    """An organiser's login and password."""
-
-    login = Line(64, required=True)
-    password = Line(200, required=True)
-
-
 class NodeOut(Schema):
     """An organisation by number and name."""
 
@@ -66,20 +59,6 @@ class LoginOut(Schema):
     expires_in = fields.Integer(metadata={"description": "Seconds for which the access token is good at least."})
     refresh_token = fields.String()
     member = fields.Nested(MemberOut)
-
-
-class OrganiserOut(Schema):
-    """An organiser and the organisation he acts for."""
-
-    id = Id()
-    name = fields.String()
-    organisation = fields.Nested(NodeOut)
-
-
-class OrganiserLoginOut(Schema):
-    """The organiser who has just logged in."""
-
-    organiser = fields.Nested(OrganiserOut)
 
 
 class GuestOut(Schema):

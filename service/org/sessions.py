@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from service.config import Config
 from service.extensions import db
 from service.org.models import Denial, MemberSession
+from service.scope import scoped
 
 # Clocks of machines differ a little: a denial outlives the tokens that it denies.
 SKEW = timedelta(minutes=5)
@@ -17,7 +18,7 @@ SKEW = timedelta(minutes=5)
 def revoke(session: int, now: datetime) -> None:
     """Close a session and deny its access tokens, in the caller's transaction."""
     open_one = (MemberSession.id == session) & MemberSession.revoked_at.is_(None)
-    closed = update(MemberSession).where(open_one).values(revoked_at=now).returning(MemberSession.member_id)
+    closed = scoped(update(MemberSession), open_one).values(revoked_at=now).returning(MemberSession.member_id)
     member = db.session.scalar(closed)
     if member is None:
         return
@@ -29,6 +30,7 @@ def revoke(session: int, now: datetime) -> None:
 
 def log_out_everywhere(member: int, now: datetime) -> None:
     """Close every session of a member, in the caller's transaction."""
-    question = select(MemberSession.id).where(MemberSession.member_id == member, MemberSession.revoked_at.is_(None))
+    mine = (MemberSession.member_id == member, MemberSession.revoked_at.is_(None))
+    question = scoped(select(MemberSession.id), *mine)
     for session in db.session.scalars(question.where(MemberSession.expires_at > now)).all():
         revoke(session, now)

@@ -1,28 +1,18 @@
-"""REST doors of the org room: members' sessions, organisers' sessions, the demo's guests."""
+"""REST doors of the org room: members' sessions, the demo's guests."""
 
 from functools import partial
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, current_app, g, request
+from flask import current_app, g
 
-from service.auth import member_required, organiser_required, public
+from service.auth import member_required, public
 from service.clock import now as read_clock
-from service.config import Config
 from service.errors import ServiceError
-from service.org import access, demo, login, organisers, roster, wechat
-from service.org.organisers import Organiser
+from service.limits import logins_per_network
+from service.org import demo, login, roster, wechat
 from service.org.roster import MemberFacts
-from service.org.schemas import (
-    GuestOut,
-    LoginIn,
-    LoginOut,
-    MemberOut,
-    OrganiserLoginIn,
-    OrganiserLoginOut,
-    OrganiserOut,
-    RefreshIn,
-)
+from service.org.schemas import GuestOut, LoginIn, LoginOut, MemberOut, RefreshIn
 
 bp = APIBlueprint("org", __name__, tag="People")
 
@@ -31,6 +21,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @bp.post("/sessions")
 @public
+@logins_per_network
 @bp.input(LoginIn)
 @bp.output(LoginOut, status_code=201)
 def log_in(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
@@ -48,6 +39,7 @@ def log_in(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, st
 
 @bp.post("/sessions/refresh")
 @public
+@logins_per_network
 @bp.input(RefreshIn)
 @bp.output(LoginOut)
 def refresh(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
@@ -87,39 +79,6 @@ def me() -> dict[str, Any]:
     return shown_member(member)
 
 
-@bp.post("/organisers/sessions")
-@public
-@bp.input(OrganiserLoginIn)
-@bp.output(OrganiserLoginOut, status_code=201)
-def sign_in(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Log in as an organiser
-
-    Sets a cookie that scripts cannot read and other sites cannot send.
-    """
-    access.refuse_other_sites()
-    config: Config = current_app.config["CHUNSHUI"]
-    cookie, organiser = organisers.sign_in(**json_data, now=read_clock(), hours=config.organiser_session_hours)
-    headers = {**NO_STORE, "Set-Cookie": set_cookie(cookie, config.organiser_session_hours * 3600)}
-    return {"organiser": shown_organiser(organiser)}, 201, headers
-
-
-@bp.delete("/organisers/sessions/current")
-@organiser_required
-@bp.output({}, status_code=204)
-def sign_out() -> tuple[str, int, dict[str, str]]:
-    """Log out as an organiser"""
-    organisers.sign_out(g.organiser, read_clock())
-    return "", 204, {"Set-Cookie": set_cookie("", 0)}
-
-
-@bp.get("/organisers/me")
-@organiser_required
-@bp.output(OrganiserOut)
-def organiser_me() -> dict[str, Any]:
-    """Show the organiser who asks"""
-    return shown_organiser(g.organiser)
-
-
 @bp.post("/demo/guests")
 @public
 @bp.output(GuestOut, status_code=201)
@@ -132,14 +91,6 @@ def guest() -> dict[str, str]:
         raise ServiceError("not_found")
     code, invitation = demo.admit_guest(read_clock())
     return {"code": code, "invitation": invitation}
-
-
-def set_cookie(value: str, seconds: int) -> str:
-    """The organiser's cookie as a header: out of reach of scripts and other sites, over TLS where there is TLS."""
-    secure = request.is_secure or current_app.config["CHUNSHUI"].web_url.startswith("https:")
-    carrier = Response()
-    carrier.set_cookie(access.COOKIE, value, max_age=seconds, httponly=True, samesite="Strict", secure=secure)
-    return carrier.headers["Set-Cookie"]
 
 
 def shown_login(opened: login.Login) -> dict[str, Any]:
@@ -158,13 +109,4 @@ def shown_member(member: MemberFacts) -> dict[str, Any]:
         "id": member.id,
         "organisation": {"id": member.organisation_id, "name": member.organisation_name},
         "place": {"code": member.place_code, "name": member.place_name} if member.place_code else None,
-    }
-
-
-def shown_organiser(organiser: Organiser) -> dict[str, Any]:
-    """An organiser as OrganiserOut wants it."""
-    return {
-        "id": organiser.id,
-        "name": organiser.name,
-        "organisation": {"id": organiser.organisation_id, "name": organiser.organisation_name},
     }

@@ -52,7 +52,7 @@ def test_rostered_admits_the_invited_subtree_only(client: Any) -> None:
     mine = bearer(member=make_member(organisation=make_organisation(parent=city)))
     assert client.post(path, json={"reference": REFERENCE}, headers=mine).status_code == 201
     foreign = client.post(path, json={"reference": REFERENCE}, headers=bearer())
-    assert (foreign.status_code, foreign.json["code"]) == (403, "not_invited")
+    assert (foreign.status_code, foreign.json["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize(

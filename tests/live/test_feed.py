@@ -20,7 +20,7 @@ from service.live.nodes import View
 from service.live.presence import Attribution, Holding, Reply
 from service.live.scripts import Slot, Timing, call, slots_of
 from service.org.access import COOKIE
-from service.org.organisers import sign_out
+from service.org.accounts.sessions import sign_out
 from tests.factories import make_activity, make_division, make_organisation, make_organiser, make_place
 
 TIMING = Timing(lease=5000, stale=1500)

@@ -20,6 +20,16 @@ export interface MemberTokens {
 }
 export interface Organiser extends Named {
   organisation: Named
+  /** What the account may do just now. */
+  purposes: string[]
+  second_factor_missing: boolean
+}
+export interface LogIn {
+  login: string
+  password: string
+  /** Of the authenticator, or of an administrator if it is a recovery; empty if there is none. */
+  code: string
+  recovery: boolean
 }
 export interface Source {
   kind: 'hls' | 'channels' | 'external_h5' | 'tv'
@@ -176,9 +186,16 @@ const get = async <T>(path: string, token?: string): Promise<T> =>
   (await call<T>('GET', path, token ? { token } : {})).body
 
 export const organisers = {
-  logIn: async (login: string, password: string): Promise<Organiser> =>
-    (await call<{ organiser: Organiser }>('POST', '/organisers/sessions', { body: { login, password } })).body
-      .organiser,
+  logIn: async ({ login, password, code, recovery }: LogIn): Promise<Organiser> => {
+    const body = { login, password, ...(code ? { code } : {}) }
+    const door = recovery ? '/organisers/recovery' : '/organisers/sessions'
+    return (await call<{ organiser: Organiser }>('POST', door, { body })).body.organiser
+  },
+  beginFactor: async (password: string): Promise<{ secret: string; uri: string }> =>
+    (await call<{ secret: string; uri: string }>('POST', '/organisers/me/second-factor', { body: { password } })).body,
+  confirmFactor: async (code: string): Promise<string[]> =>
+    (await call<{ recovery_codes: string[] }>('POST', '/organisers/me/second-factor/confirmation', { body: { code } }))
+      .body.recovery_codes,
   me: async (): Promise<Organiser> => {
     const body = await get<Organiser | { organiser: Organiser }>('/organisers/me')
     return 'organiser' in body ? body.organiser : body

@@ -7,7 +7,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import g
 
-from service.auth import organiser_required
+from service.auth import granted
 from service.clock import day_of
 from service.clock import now as read_clock
 from service.errors import ServiceError
@@ -68,7 +68,7 @@ def changed(code: int) -> dict[str, Any]:
 
 
 @bp.post(f"{DIVISION}/changes")
-@organiser_required
+@granted("roster")
 @bp.input(DivisionChangeIn)
 @bp.output(DivisionChangesOut, status_code=201)
 def change(code: int, json_data: dict[str, Any]) -> dict[str, Any]:
@@ -107,8 +107,8 @@ def enter(code: str, json_data: dict[str, Any]) -> None:
 
 
 def check_may_change(organiser: Organiser) -> None:
-    """ServiceError forbidden unless the organiser's organisation stands at the top of a tree."""
-    if "." in organiser.organisation_path:
+    """ServiceError forbidden unless the organiser's grant is for a whole tree."""
+    if all("." in path for path in organiser.paths("roster")):
         raise ServiceError("forbidden")
 
 

@@ -13,10 +13,11 @@ from sqlalchemy.orm import aliased
 
 from service.errors import ServiceError
 from service.extensions import db
-from service.org.models import Member, Organisation, covers, within
+from service.org.models import Member, Organisation
 from service.org.organisers import Organiser
 from service.org.people.models import Attachment
 from service.org.people.scope import day
+from service.scope import scoped
 
 Home = aliased(Organisation)
 
@@ -49,12 +50,12 @@ def propose(member: Member, wish: Wish, *, by_home: bool, now: datetime) -> Atta
     """
     check(member, wish)
     over = and_(Attachment.member_id == member.id, Attachment.organisation_id == wish.organisation_id)
-    ended = update(Attachment).where(over, Attachment.closed_on.is_(None), Attachment.ends_on <= day(now))
+    ended = scoped(update(Attachment), over, Attachment.closed_on.is_(None), Attachment.ends_on <= day(now))
     db.session.execute(ended.values(closed_on=Attachment.ends_on))
     confirmed = now if by_home else None
     values = {"member_id": member.id, "proposed_at": now, "home_confirmed_at": confirmed, **vars(wish)}
     db.session.execute(insert(Attachment).values(values).on_conflict_do_nothing())
-    found = db.session.scalars(select(Attachment).where(over, Attachment.closed_on.is_(None))).one()
+    found = db.session.scalars(scoped(select(Attachment), over, Attachment.closed_on.is_(None))).one()
     if any(getattr(found, name) != value for name, value in vars(wish).items()):
         raise ServiceError("conflict")
     db.session.commit()
@@ -81,9 +82,9 @@ def confirm(number: int, organiser: Organiser, now: datetime) -> Attachment:
     found = locked(number, organiser)
     if found.closed_on is not None:
         raise ServiceError("conflict")
-    if covers(organiser.organisation_path, found.member.organisation.path):
+    if organiser.may("roster", found.member.organisation.path):
         found.home_confirmed_at = found.home_confirmed_at or now
-    if covers(organiser.organisation_path, found.organisation.path):
+    if organiser.may("roster", found.organisation.path):
         found.receiving_confirmed_at = found.receiving_confirmed_at or now
     db.session.commit()
     return found
@@ -118,19 +119,18 @@ def visible(organiser: Organiser, *, on: date | None, open_only: bool) -> Sequen
 
 def of(organiser: Organiser) -> Select[Attachment]:
     """The question for the attachments with a side in the organiser's part of the tree."""
-    path = organiser.organisation_path
+    sides = or_(*(organiser.reaches("roster", side.path) for side in (Organisation, Home)))
     question = select(Attachment).join(Attachment.organisation).join(Attachment.member)
-    question = question.join(Home, Home.id == Member.organisation_id)
-    return question.where(or_(within(Organisation.path, path), within(Home.path, path)))
+    return scoped(question.join(Home, Home.id == Member.organisation_id), sides)
 
 
 def of_member(member: int) -> Sequence[Attachment]:
     """All of one member, the latest first."""
-    question = select(Attachment).where(Attachment.member_id == member)
+    question = scoped(select(Attachment), Attachment.member_id == member)
     return db.session.scalars(question.order_by(Attachment.starts_on.desc(), Attachment.id.desc())).all()
 
 
 def active(member: int, on: date) -> Sequence[Attachment]:
     """Those of a member that hold on a day."""
-    question = select(Attachment).where(Attachment.member_id == member, holds_on(on))
+    question = scoped(select(Attachment), Attachment.member_id == member, holds_on(on))
     return db.session.scalars(question.order_by(Attachment.id)).all()

@@ -18,9 +18,11 @@ from service.org.people.numbers import phone as normal_phone
 from service.org.roster import MemberFacts, bound_member
 from service.org.sessions import log_out_everywhere
 from service.org.wechat import WechatUser
+from service.scope import scoped
 
 BY_PHONE = text(
     """
+    -- scope: who has the number
     INSERT INTO wechat_identities (appid, openid, unionid, member_id)
     SELECT :appid, :openid, :unionid, m.id FROM sealed_numbers n JOIN members m ON m.id = n.member_id
     WHERE n.kind = 'phone' AND n.blind_index = ANY(:indexes) AND m.status = 'active' AND NOT m.rehearsal
@@ -29,6 +31,7 @@ BY_PHONE = text(
 )
 BY_UNIONID = text(
     """
+    -- scope: the WeChat user
     INSERT INTO wechat_identities (appid, openid, unionid, member_id)
     SELECT :appid, :openid, :unionid, min(member_id) FROM wechat_identities WHERE unionid = :unionid
     HAVING count(DISTINCT member_id) = 1
@@ -37,6 +40,7 @@ BY_UNIONID = text(
 )
 NOTE_UNIONID = text(
     """
+    -- scope: the WeChat user
     UPDATE wechat_identities SET unionid = :unionid
     WHERE appid = :appid AND openid = :openid AND unionid IS DISTINCT FROM :unionid
     """
@@ -73,7 +77,7 @@ def bind_by_phone(user: WechatUser, phone: Callable[[], str]) -> MemberFacts:
 
 def unbind(member: Member, now: datetime) -> None:
     """Let no WeChat user be bound to a member any more, close his sessions, void his invitations. Commits."""
-    db.session.execute(delete(WechatIdentity).where(WechatIdentity.member_id == member.id))
-    db.session.execute(delete(Invitation).where(Invitation.member_id == member.id, Invitation.used_at.is_(None)))
+    db.session.execute(scoped(delete(WechatIdentity), WechatIdentity.member_id == member.id))
+    db.session.execute(scoped(delete(Invitation), Invitation.member_id == member.id, Invitation.used_at.is_(None)))
     log_out_everywhere(member.id, now)
     db.session.commit()

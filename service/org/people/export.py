@@ -17,6 +17,7 @@ BATCH = 2_000
 # By member number, so that the file of a later day shows what has changed.
 MEMBERS = text(
     """
+    -- scope: the part of the tree that the operator named
     SELECT m.id, m.name, m.organisation_id, o.name AS organisation, m.place_code, m.status,
         p.ciphertext AS phone, p.tail AS phone_tail, i.ciphertext AS identity, i.tail AS identity_tail
     FROM members m JOIN organisations o ON o.id = m.organisation_id

@@ -19,6 +19,7 @@ from service.errors import ServiceError
 from service.extensions import db
 from service.org.people.models import KINDS, SealedNumber
 from service.org.people.numbers import NORMAL, TAIL
+from service.scope import scoped
 from service.sealing import Key, Keyring
 
 
@@ -60,7 +61,9 @@ def identify(member: int, numbers: Mapping[str, str | None]) -> None:
         raise ServiceError("validation", errors={kind: ["Not a valid number."] for kind in wrong})
     for kind, text in numbers.items():
         if text is None:
-            db.session.execute(delete(SealedNumber).where(SealedNumber.member_id == member, SealedNumber.kind == kind))
+            db.session.execute(
+                scoped(delete(SealedNumber), SealedNumber.member_id == member, SealedNumber.kind == kind)
+            )
         else:
             put(ring, member, kind, str(NORMAL[kind](text)))
 
@@ -83,19 +86,19 @@ def put(ring: Keyring, member: int, kind: str, number: str) -> None:
 def holder(ring: Keyring, kind: str, number: str) -> int | None:
     """The member who has this normal number, under whichever key it was indexed."""
     indexes = ring.indexes(number.encode(), kind)
-    question = select(SealedNumber.member_id).where(SealedNumber.kind == kind, SealedNumber.blind_index.in_(indexes))
+    question = scoped(select(SealedNumber.member_id), SealedNumber.kind == kind, SealedNumber.blind_index.in_(indexes))
     return db.session.scalar(question.limit(1))
 
 
 def reveal(member: int, kind: str) -> str | None:
     """The number in the clear, None if there is none; SealBrokenError if it cannot be opened."""
-    question = select(SealedNumber.ciphertext).where(SealedNumber.member_id == member, SealedNumber.kind == kind)
+    question = scoped(select(SealedNumber.ciphertext), SealedNumber.member_id == member, SealedNumber.kind == kind)
     ciphertext = db.session.scalar(question)
     return None if ciphertext is None else keyring().unseal(ciphertext, context(member, kind)).decode()
 
 
 def tails(member: int) -> dict[str, str | None]:
     """The last characters of each kind of number, None where there is none."""
-    question = select(SealedNumber.kind, SealedNumber.tail).where(SealedNumber.member_id == member)
+    question = scoped(select(SealedNumber.kind, SealedNumber.tail), SealedNumber.member_id == member)
     found = dict(db.session.execute(question).all())
     return {kind: found.get(kind) for kind in KINDS}

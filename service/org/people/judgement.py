@@ -24,6 +24,7 @@ WITH told AS (SELECT DISTINCT organisation FROM staged), candidates AS (
 SELECT organisation, min(id) AS id, count(*) AS candidates FROM candidates GROUP BY organisation
 """
 FOUND = """
+-- scope: who has a number of the file
 CREATE TEMPORARY TABLE found ON COMMIT DROP AS
 SELECT s.row, min(n.member_id) FILTER (WHERE s.kind = 'identity') AS by_identity,
     min(n.member_id) FILTER (WHERE s.kind = 'phone') AS by_phone
@@ -41,6 +42,7 @@ SELECT DISTINCT row FROM (
 """
 # The CASE gives the first reason; `new_…` says what of an existing member would change.
 JUDGED = """
+-- scope: chunshui.scope, the part of the tree that may be touched; of others only that they are elsewhere
 CREATE TEMPORARY TABLE judged ON COMMIT DROP AS
 SELECT s.row, m.id AS member_id, b.id AS organisation_id,
     CASE
@@ -87,6 +89,7 @@ SELECT j.member_id, s.name, j.organisation_id, s.place_code, coalesce(s.status, 
 FROM judged j JOIN staged s ON s.row = j.row WHERE j.reason IS NULL AND j.old_name IS NULL
 """
 CHANGE = """
+-- scope: who was judged to be within chunshui.scope
 UPDATE members m SET name = s.name, organisation_id = j.organisation_id,
     place_code = coalesce(s.place_code, m.place_code), status = coalesce(s.status, m.status)
 FROM judged j JOIN staged s ON s.row = j.row

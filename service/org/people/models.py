@@ -21,6 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from service.extensions import Base
 from service.labels import holds
 from service.org.models import Member, Organisation
+from service.scope import Scoped
 
 KINDS = ("phone", "identity")
 
@@ -32,7 +33,7 @@ KINDS = ("phone", "identity")
     personal="member_id tail",
     sensitive="ciphertext blind_index",
 )
-class SealedNumber(Base):
+class SealedNumber(Scoped, Base):
     """A member's number of one kind: to open with the key `key_id`, to find by its keyed index, never in the clear."""
 
     __tablename__ = "sealed_numbers"
@@ -56,7 +57,7 @@ class SealedNumber(Base):
     personal="member_id",
     sensitive="organisation_id reason starts_on ends_on proposed_at home_confirmed_at receiving_confirmed_at closed_on",
 )
-class Attachment(Base):
+class Attachment(Scoped, Base):
     """A dated stay of a member with a receiving branch; it counts once both branches have confirmed it."""
 
     __tablename__ = "attachments"
@@ -95,7 +96,7 @@ class Attachment(Base):
     personal="member_id",
     sensitive="organisation_id title starts_on ends_on",
 )
-class Office(Base):
+class Office(Scoped, Base):
     """An office that a member holds in an organisation from one day until before another."""
 
     __tablename__ = "offices"

@@ -13,12 +13,14 @@ from sqlalchemy.exc import IntegrityError
 from service.extensions import db
 from service.org.people.identity import context, sealed
 from service.org.people.models import SealedNumber
+from service.scope import everything, scoped
 from service.sealing import Keyring, SealBrokenError
 
 BATCH = 2_000
 # Two arrays a column: one statement a batch, whatever its size.
 STORE = text(
     """
+    -- scope: the rows of a batch
     UPDATE sealed_numbers SET key_id = :key_id, ciphertext = fresh.ciphertext, blind_index = fresh.blind_index
     FROM unnest(CAST(:members AS bigint[]), CAST(:kinds AS text[]), CAST(:ciphertexts AS bytea[]),
         CAST(:indexes AS bytea[])) AS fresh (member_id, kind, ciphertext, blind_index)
@@ -54,13 +56,13 @@ def rotate(ring: Keyring, *, batch: int = BATCH, progress: Callable[[int], None]
 def by_key() -> dict[str, int]:
     """How many numbers each key has sealed."""
     question = select(SealedNumber.key_id, func.count()).group_by(SealedNumber.key_id)
-    return dict(db.session.execute(question).all())
+    return dict(db.session.execute(everything("sums of every number", question)).all())
 
 
 def _stale(ring: Keyring, after: Place, batch: int) -> list[SealedNumber]:
     """The next rows under another key, locked: a member who is entering a number anew waits for its batch."""
     place = tuple_(SealedNumber.member_id, SealedNumber.kind)
-    question = select(SealedNumber).where(place > after, SealedNumber.key_id != ring.current.id)
+    question = scoped(select(SealedNumber), place > after, SealedNumber.key_id != ring.current.id)
     return list(
         db.session.scalars(question.order_by(SealedNumber.member_id, SealedNumber.kind).limit(batch).with_for_update())
     )

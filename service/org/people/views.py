@@ -5,7 +5,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import current_app, g
 
-from service.auth import member_required, organiser_required, public
+from service.auth import granted, member_required, public
 from service.clock import now as read_clock
 from service.config import Config
 from service.errors import ServiceError
@@ -31,6 +31,7 @@ from service.org.people.schemas import (
     PersonOut,
 )
 from service.org.people.scope import branch_of, member_of
+from service.scope import reason
 
 bp = APIBlueprint("people", __name__, tag="People")
 
@@ -39,7 +40,7 @@ ATTACHMENT = "/attachments/<int(max=9223372036854775807):attachment_id>"
 
 
 @bp.get(MEMBER)
-@organiser_required
+@granted("roster")
 @bp.output(PersonOut)
 def show(member_id: int) -> dict[str, Any]:
     """Show a member of the organiser's part of the tree
@@ -50,7 +51,7 @@ def show(member_id: int) -> dict[str, Any]:
 
 
 @bp.patch(MEMBER)
-@organiser_required
+@granted("roster")
 @bp.input(PersonEdit)
 @bp.output(PersonOut)
 def edit(member_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def edit(member_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.get("/attachments")
-@organiser_required
+@granted("roster")
 @bp.input(AttachmentsQuery, location="query")
 @bp.output(AttachmentsOut)
 def list_attachments(query_data: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def list_attachments(query_data: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.post(f"{MEMBER}/attachments")
-@organiser_required
+@granted("roster")
 @bp.input(AttachmentIn)
 @bp.output(AttachmentOut, status_code=201)
 def propose(member_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def mine() -> dict[str, Any]:
 
 
 @bp.put(f"{ATTACHMENT}/confirmation")
-@organiser_required
+@granted("roster")
 @bp.output(AttachmentOut)
 def confirm(attachment_id: int) -> dict[str, Any]:
     """Confirm an attachment for the side, or sides, that the organiser covers"""
@@ -115,7 +116,7 @@ def confirm(attachment_id: int) -> dict[str, Any]:
 
 
 @bp.delete(ATTACHMENT)
-@organiser_required
+@granted("roster")
 @bp.output(AttachmentOut)
 def close(attachment_id: int) -> dict[str, Any]:
     """Decline an attachment, or end it as of today"""
@@ -123,7 +124,7 @@ def close(attachment_id: int) -> dict[str, Any]:
 
 
 @bp.get(f"{MEMBER}/offices")
-@organiser_required
+@granted("roster")
 @bp.input(OfficesQuery, location="query")
 @bp.output(OfficesOut)
 def list_offices(member_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def list_offices(member_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.post(f"{MEMBER}/offices")
-@organiser_required
+@granted("roster")
 @bp.input(OfficeIn)
 @bp.output(OfficeOut, status_code=201)
 def appoint(member_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def appoint(member_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.patch(f"{MEMBER}/offices/<int(max=9223372036854775807):office_id>")
-@organiser_required
+@granted("roster")
 @bp.input(OfficeEnd)
 @bp.output(OfficeOut)
 def end_office(member_id: int, office_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def unbind() -> str:
 
 
 @bp.delete(f"{MEMBER}/binding")
-@organiser_required
+@granted("roster")
 @bp.output({}, status_code=204)
 def unbind_member(member_id: int) -> str:
     """Unbind a member from WeChat, after a lost phone or a change of account"""
@@ -203,7 +204,7 @@ def certificate_keys() -> dict[str, Any]:
 
 def asking() -> Member:
     """The member who asks."""
-    found = db.session.get(Member, g.actor.member)
+    found = db.session.get(Member, g.actor.member, execution_options=reason("the member who asks"))
     if found is None:
         raise ServiceError("token_invalid")
     return found

@@ -11,11 +11,12 @@ from service.errors import ServiceError
 from service.extensions import db
 from service.labels import BASES, PURPOSES
 from service.org.person.models import Consent, LegalBasis
+from service.scope import scoped
 
 
 def given(member: int) -> Sequence[Consent]:
     """A member's consents, withdrawn ones too, the oldest first."""
-    return db.session.scalars(select(Consent).where(Consent.member_id == member).order_by(Consent.id)).all()
+    return db.session.scalars(scoped(select(Consent), Consent.member_id == member).order_by(Consent.id)).all()
 
 
 def agrees(member: int, purpose: str) -> bool:
@@ -38,7 +39,8 @@ def give(member: int, purpose: str, *, version: str, actor: audit.Party, now: da
 def withdraw(member: int, purpose: str, *, actor: audit.Party, now: datetime) -> None:
     """End a consent, committed; quiet if there is none."""
     standing = (Consent.member_id == member, Consent.purpose == purpose, Consent.withdrawn_at.is_(None))
-    ended = db.session.execute(update(Consent).where(*standing).values(withdrawn_at=now).returning(Consent.id)).all()
+    ending = scoped(update(Consent), *standing).values(withdrawn_at=now)
+    ended = db.session.execute(ending.returning(Consent.id)).all()
     if ended:
         _note("consent.withdrawn", member, purpose, actor, now)
     db.session.commit()
@@ -70,7 +72,7 @@ def record_basis(purpose: str, basis: str, *, reference: str, now: datetime) -> 
 
 def _open(member: int, purpose: str) -> Select[Consent]:
     standing = (Consent.member_id == member, Consent.purpose == purpose, Consent.withdrawn_at.is_(None))
-    return select(Consent).where(*standing)
+    return scoped(select(Consent), *standing)
 
 
 def _note(event: str, member: int, purpose: str, actor: audit.Party, now: datetime) -> None:

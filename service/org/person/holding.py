@@ -10,20 +10,23 @@ from service.org.models import Denial, Invitation, Member, MemberSession, Refres
 from service.org.people.models import Attachment, Office, SealedNumber
 from service.org.person.models import Consent
 from service.org.sessions import revoke
+from service.scope import scoped
 
 
 def forget(member: int, now: datetime) -> None:
     """Leave of a member nothing but the number and the home that counts are made by; all its tokens are refused."""
-    mine = select(MemberSession.id).where(MemberSession.member_id == member)
+    mine = scoped(select(MemberSession.id), MemberSession.member_id == member)
     for session in db.session.scalars(mine.where(MemberSession.revoked_at.is_(None))).all():
         revoke(session, now)
-    db.session.execute(delete(RefreshToken).where(RefreshToken.session_id.in_(mine)))
+    gone = scoped(delete(RefreshToken), RefreshToken.session_id.in_(mine))
+    # None of them is loaded: there is nothing to ask for beforehand.
+    db.session.execute(gone.execution_options(synchronize_session=False))
     for model in (WechatIdentity, Invitation, SealedNumber, Attachment, Office):
-        db.session.execute(delete(model).where(model.member_id == member))
+        db.session.execute(scoped(delete(model), model.member_id == member))
     standing = (Consent.member_id == member, Consent.withdrawn_at.is_(None))
-    db.session.execute(update(Consent).where(*standing).values(withdrawn_at=now))
-    gone = {"name": "", "place_code": None, "status": "left", "erased_at": now}
-    db.session.execute(update(Member).where(Member.id == member).values(gone))
+    db.session.execute(scoped(update(Consent), *standing).values(withdrawn_at=now))
+    left = {"name": "", "place_code": None, "status": "left", "erased_at": now}
+    db.session.execute(scoped(update(Member), Member.id == member).values(left))
 
 
 HOLDING = Holding(

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.extensions import Base
 from service.labels import holds
+from service.scope import Scoped
 
 
 @holds(
@@ -15,7 +16,7 @@ from service.labels import holds
     internal="id purpose version",
     personal="member_id given_at withdrawn_at",
 )
-class Consent(Base):
+class Consent(Scoped, Base):
     """A member's consent to a purpose, as the notice of `version` explained it, until it is withdrawn."""
 
     __tablename__ = "consents"

@@ -10,6 +10,7 @@ from service.errors import ServiceError
 from service.extensions import db
 from service.holdings import held, holdings, label, salts
 from service.org.models import Division, Member
+from service.scope import reason, scoped
 
 # Live figures of an activity may be made again from its rows until a day after it; then the person can leave them.
 SETTLED = timedelta(hours=48)
@@ -19,7 +20,7 @@ CARRIED = timedelta(days=90)
 
 def find(member: int) -> Member:
     """The member, unless erased; ServiceError not_found."""
-    found = db.session.get(Member, member)
+    found = db.session.get(Member, member, execution_options=reason("one person"))
     if found is None or found.erased_at is not None:
         raise ServiceError("not_found")
     return found
@@ -54,7 +55,7 @@ def erase(member: int, *, actor: audit.Party, now: datetime) -> None:
 
     What the activities of the last two days still need for their figures follows within an hour of its time.
     """
-    row = db.session.get(Member, member, with_for_update=True)
+    row = db.session.get(Member, member, with_for_update=True, execution_options=reason("one person"))
     if row is None:
         raise ServiceError("not_found")
     if row.erased_at is None:
@@ -68,7 +69,7 @@ def erase(member: int, *, actor: audit.Party, now: datetime) -> None:
 
 def carry_on(now: datetime) -> int:
     """Finish recent erasures in activities that have settled since; how many rows. Commits each person."""
-    recent = select(Member.id).where(Member.erased_at > now - CARRIED).order_by(Member.id)
+    recent = scoped(select(Member.id), Member.erased_at > now - CARRIED).order_by(Member.id)
     done = 0
     for member in db.session.scalars(recent).all():
         done += _unname(member, now - SETTLED)

@@ -1,6 +1,6 @@
 """Questions about the tree as of a day, each one query over indexes, however many branches there are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -103,13 +103,13 @@ def ancestors(number: int, day: date) -> set[int]:
     return {int(one) for path in paths(number, day) for one in path.split(".")[:-1]}
 
 
-def lineages(number: int, day: date, *, within: str) -> list[list[dict[str, Any]]]:
+def lineages(number: int, day: date, *, within: Sequence[str]) -> list[list[dict[str, Any]]]:
     """Its paths on `day` as numbers and today's names, but for those of a joint body that lead elsewhere.
 
-    Only the part of the tree at the path `within` is somebody's to see, and the way to it.
+    Only the parts of the tree at the paths `within` are somebody's to see, and the way to them.
     """
     ways = [path.split(".") for path in paths(number, day)]
-    mine = [way for way in ways if len(ways) == 1 or covers(within, ".".join(way))]
+    mine = [way for way in ways if len(ways) == 1 or any(covers(path, ".".join(way)) for path in within)]
     numbers = {int(one) for way in mine for one in way}
     rows = db.session.execute(select(Organisation.id, Organisation.name).where(Organisation.id.in_(numbers)))
     names = {row.id: row.name for row in rows}

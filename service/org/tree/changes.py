@@ -22,6 +22,7 @@ from service.org.tree.files import NUMBERED
 from service.org.tree.models import DatedPath, OrganisationChange
 from service.org.tree.paths import below, lock, redraw, rewrite, ties_of
 from service.org.tree.settling import settle
+from service.scope import everything
 
 
 class Founding(NamedTuple):
@@ -227,7 +228,7 @@ def check_empty(number: int, on: date, today: date) -> None:
     """ServiceError organisation_in_use if anyone belongs to it on a day or later, or will by a merger."""
     members = exists().where(Member.organisation_id == number, Member.status == "active", ~Member.rehearsal)
     mergers = exists().where(Organisation.successor_id == number, Organisation.closed_on > today)
-    if below(number, on) or db.session.scalar(select(members | mergers)):
+    if below(number, on) or db.session.scalar(everything("whether anybody is there", select(members | mergers))):
         raise ServiceError("organisation_in_use")
 
 

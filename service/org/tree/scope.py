@@ -1,4 +1,4 @@
-"""Which organisations an organiser may see and change: what lies below his own, today."""
+"""Which organisations an organiser may see and change: what lies within his grants for the roster, today."""
 
 from datetime import date
 
@@ -6,7 +6,7 @@ from sqlalchemy import exists, select
 
 from service.errors import ServiceError
 from service.extensions import db
-from service.org.models import Organisation, within
+from service.org.models import Organisation
 from service.org.organisers import Organiser
 from service.org.tree.models import DatedPath
 
@@ -16,9 +16,9 @@ def seen(organiser: Organiser, number: int, today: date) -> Organisation:
     shared = exists().where(
         DatedPath.organisation_id == Organisation.id,
         DatedPath.during.contains(today),
-        within(DatedPath.path, organiser.organisation_path),
+        organiser.reaches("roster", DatedPath.path),
     )
-    mine = within(Organisation.path, organiser.organisation_path) | shared
+    mine = organiser.reaches("roster", Organisation.path) | shared
     organisation = db.session.scalars(select(Organisation).where(Organisation.id == number, mine)).one_or_none()
     if organisation is None:
         raise ServiceError("not_found")
@@ -26,19 +26,19 @@ def seen(organiser: Organiser, number: int, today: date) -> Organisation:
 
 
 def changeable(organiser: Organiser, number: int) -> Organisation:
-    """One that lies below the organiser's own, at home; what he belongs to himself is for those above him."""
-    below = within(Organisation.path, organiser.organisation_path)
+    """One below the organisation of a grant, at home; that one itself is for those above it."""
+    below = organiser.reaches("roster", Organisation.path)
     organisation = db.session.scalars(select(Organisation).where(Organisation.id == number, below)).one_or_none()
     if organisation is None:
         raise ServiceError("not_found")
-    if organisation.id == organiser.organisation_id:
+    if organisation.path in organiser.paths("roster"):
         raise ServiceError("forbidden")
     return organisation
 
 
 def target(organiser: Organiser, number: int | None) -> int:
-    """One below which, or into which, the organiser may bring others: his own, or one below it."""
-    below = within(Organisation.path, organiser.organisation_path)
+    """One below which, or into which, the organiser may bring others: that of a grant, or one below it."""
+    below = organiser.reaches("roster", Organisation.path)
     found = db.session.scalar(select(Organisation.id).where(Organisation.id == number, below))
     if found is None:
         raise ServiceError("not_found")

@@ -24,6 +24,7 @@ EVERYWHERE = ("", ":")
 # Webhooks' receivers carry a copy of the path of the organisation that they listen for.
 ENDPOINTS = text(
     """
+    -- scope: every endpoint, whose path follows the tree
     UPDATE endpoints e SET organisation_path = o.path FROM organisations o
     WHERE o.id = e.organisation_id AND e.organisation_path <> o.path
     """
@@ -31,6 +32,7 @@ ENDPOINTS = text(
 # One merger a round: who was merged into one that was merged itself goes all the way.
 MEMBERS = text(
     """
+    -- scope: the members of what was merged
     UPDATE members m SET organisation_id = o.successor_id FROM organisations o
     WHERE m.organisation_id = o.id AND o.successor_id IS NOT NULL AND o.closed_on <= :today
     """

@@ -7,7 +7,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import g
 
-from service.auth import organiser_required
+from service.auth import granted
 from service.clock import day_of
 from service.clock import now as read_clock
 from service.errors import ServiceError
@@ -29,7 +29,7 @@ ORGANISATION = "/organisations/<int(max=9223372036854775807):number>"
 
 
 @bp.get(ORGANISATION)
-@organiser_required
+@granted("roster")
 @bp.input(AsOfIn, location="query")
 @bp.output(OrganisationDetail)
 def show(number: int, query_data: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def show(number: int, query_data: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.get(f"{ORGANISATION}/children")
-@organiser_required
+@granted("roster")
 @bp.input(AsOfIn, location="query")
 @bp.output(OrganisationsOut)
 def children(number: int, query_data: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def children(number: int, query_data: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.get(f"{ORGANISATION}/subtree")
-@organiser_required
+@granted("roster")
 @bp.input(PageIn, location="query")
 @bp.output(OrganisationsOut)
 def subtree(number: int, query_data: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def subtree(number: int, query_data: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.get(f"{ORGANISATION}/changes")
-@organiser_required
+@granted("roster")
 @bp.output(ChangesOut)
 def changed(number: int) -> dict[str, Any]:
     """List the changes of an organisation"""
@@ -76,7 +76,7 @@ def changed(number: int) -> dict[str, Any]:
 
 
 @bp.post("/organisations")
-@organiser_required
+@granted("roster")
 @bp.input(OrganisationIn)
 @bp.output(OrganisationDetail, status_code=201)
 def found(json_data: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def found(json_data: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.post(f"{ORGANISATION}/changes")
-@organiser_required
+@granted("roster")
 @bp.input(ChangeIn)
 @bp.output(ChangesOut, status_code=201)
 def change(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def detail(number: int, day: date) -> dict[str, Any]:
     if node is None:
         raise ServiceError("not_found")
     return node._asdict() | {
-        "lineages": asof.lineages(number, day, within=g.organiser.organisation_path),
+        "lineages": asof.lineages(number, day, within=g.organiser.paths("roster")),
         "closed_on": organisation.closed_on,
         "successor": organisation.successor_id,
     }

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from service.errors import ServiceError
 from service.org.access import COOKIE
 from service.org.models import Member, Organisation
-from service.org.organisers import Organiser
+from service.org.organisers import Held, Organiser
 from service.org.people import attachments
 from service.org.people.attachments import Wish
 from tests.factories import bearer, make_member, make_organisation, make_organiser
@@ -42,7 +42,8 @@ def wish(receiving: Organisation, *, starts_on: date = TODAY, ends_on: date | No
 
 def of(organisation: Organisation) -> Organiser:
     """An organiser of `organisation`."""
-    return Organiser(1, "李组织", organisation.id, organisation.name, organisation.path)
+    grant = Held("organiser", "roster", organisation.path)
+    return Organiser(1, "李组织", organisation.id, organisation.name, organisation.path, grants=(grant,))
 
 
 def refused(code: str) -> "pytest.RaisesExc[ServiceError]":

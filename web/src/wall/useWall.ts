@@ -2,7 +2,7 @@
 
 import { computed, ref, watch } from 'vue'
 import { phase, streamNow, streamsOf } from '../activity'
-import { organisers, Problem, type Activity, type Organiser, type Stream } from '../api'
+import { organisers, Problem, type Activity, type LogIn, type Organiser, type Stream } from '../api'
 import { serverNow } from '../clock'
 import { explain } from '../explain'
 import type { Watch } from '../live'
@@ -64,7 +64,8 @@ export function useWall() {
   }
 
   async function enter(who: Organiser): Promise<void> {
-    activities.value = await organisers.activities()
+    const may = !who.second_factor_missing && who.purposes.includes('activities')
+    activities.value = may ? await organisers.activities() : []
     organiser.value = who
     trouble.value = ''
     chooseAtFirst()
@@ -96,7 +97,8 @@ export function useWall() {
   void start()
   return {
     organiser, activities, activity, stream, ready, trouble, trails, figures, choose, watchStream, logOut,
-    logIn: async (login: string, password: string) => enter(await organisers.logIn(login, password)),
+    logIn: async (given: LogIn) => enter(await organisers.logIn(given)),
+    enterAgain: async () => enter(await organisers.me()),
   } // prettier-ignore
 }
 

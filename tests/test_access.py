@@ -1,0 +1,285 @@
+"""The access matrix: every door, and who of six may see or change what a city holds.
+
+A new door must be entered here. Who may not know of a thing is told that there is none.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from service.notify import endpoints
+from service.org.accounts import clients, grants, recovery
+from service.org.models import Organisation
+from service.org.organisers import Organiser
+from service.org.people import attachments, offices
+from service.org.people.attachments import Wish
+from tests.factories import (
+    bearer,
+    make_activity,
+    make_division,
+    make_member,
+    make_organisation,
+    make_organiser,
+    make_place,
+)
+
+API = "/api/v1"
+COOKIE = "chunshui_organiser"
+ACTORS = ("own", "sister", "receiving", "parent", "other", "none")
+REACHING = {"own", "parent"}
+NUMBER = re.compile(r"<[^>]+>")
+
+# Doors to one thing of the city's: its owners' role, and what is sent. "{x}" is the number of the city's x.
+THINGS: dict[str, tuple[str, Any]] = {
+    "GET /activities/{activity}": ("organiser", None),
+    "PATCH /activities/{activity}": ("organiser", {"theme": "x"}),
+    "GET /streams/{stream}/curve": ("organiser", None),
+    "GET /endpoints/{endpoint}/deliveries": ("organiser", None),
+    "POST /endpoints/{endpoint}/deliveries/{none}/retry": ("organiser", None),
+    "DELETE /endpoints/{endpoint}": ("organiser", None),
+    "GET /members/{member}": ("organiser", None),
+    "PATCH /members/{member}": ("organiser", {"name": "李四"}),
+    "DELETE /members/{member}/binding": ("branch_secretary", None),
+    "GET /members/{member}/offices": ("organiser", None),
+    "PATCH /members/{member}/offices/{office}": ("organiser", {"ends_on": "2030-01-01"}),
+    "GET /organisations/{city}": ("organiser", None),
+    "GET /organisations/{city}/children": ("organiser", None),
+    "GET /organisations/{city}/subtree": ("organiser", None),
+    "GET /organisations/{city}/changes": ("organiser", None),
+    "PUT /attachments/{attachment}/confirmation": ("organiser", None),
+    "DELETE /attachments/{attachment}": ("organiser", None),
+    "POST /clients/{client}/secrets": ("organiser", None),
+    "DELETE /clients/{client}": ("organiser", None),
+    "POST /accounts/{account}/recovery": ("system_administrator", None),
+    "POST /recoveries/{recovery}/approval": ("security_administrator", None),
+    "DELETE /grants/{grant}": ("security_administrator", None),
+}
+# Lists, and where each shows its numbers.
+LISTS = {
+    "GET /organisers/activities": ("organiser", "activities", "activity"),
+    "GET /endpoints": ("organiser", "endpoints", "endpoint"),
+    "GET /attachments": ("organiser", "attachments", "attachment"),
+    "GET /clients": ("organiser", "clients", "client"),
+    "GET /accounts": ("security_administrator", "accounts", "account"),
+    "GET /recoveries": ("security_administrator", "recoveries", "recovery"),
+    "GET /accounts/{account}/grants": ("security_administrator", "grants", "grant"),
+}
+# A member's stay away from home belongs to both branches, and to who stands above either.
+SHARED = {
+    "GET /attachments", "PUT /attachments/{attachment}/confirmation", "DELETE /attachments/{attachment}"
+}  # fmt: skip
+# What is made at the city by who may.
+MAKING: dict[str, tuple[str, Callable[["World"], Any]]] = {
+    "POST /accounts": (
+        "system_administrator",
+        lambda world: {"login": "new", "name": "新", "organisation_id": world.city.id},
+    ),
+    "POST /accounts/{account}/grants": (
+        "security_administrator",
+        lambda world: {"role": "organiser", "purpose": "push", "organisation_id": world.city.id},
+    ),
+    "POST /members/{member}/attachments": (
+        "organiser",
+        lambda world: {"organisation_id": world.numbers["sisters"], "reason": "务工", "starts_on": "2026-01-01"},
+    ),
+    "POST /members/{member}/offices": (
+        "organiser",
+        lambda world: {"organisation_id": world.city.id, "title": "书记", "starts_on": "2026-01-01"},
+    ),
+    "POST /organisations": (
+        "organiser",
+        lambda world: {"parent": world.city.id, "level": "county", "name": "新县委"},
+    ),
+    "POST /organisations/{branch}/changes": ("organiser", lambda world: {"kind": "renamed", "name": "新支部"}),
+}
+# Doors to what is one's own, or nobody's; other tests hold what they do.
+OWN = {
+    "POST /sessions", "POST /sessions/refresh", "DELETE /sessions/current", "GET /me", "POST /demo/guests",
+    "POST /organisers/sessions", "POST /organisers/recovery", "DELETE /organisers/sessions/current",
+    "GET /organisers/me", "PUT /organisers/me/password", "POST /organisers/me/second-factor",
+    "GET /organisers/me/second-factor/qr.svg", "POST /organisers/me/second-factor/confirmation",
+    "POST /oauth/token", "POST /endpoints", "POST /clients", "GET /me/data", "PATCH /me", "POST /me/erasure",
+    "GET /me/consents", "POST /me/consents", "DELETE /me/consents/{purpose}", "GET /me/attachments",
+    "POST /me/attachments", "POST /me/certificate", "DELETE /me/binding",
+}  # fmt: skip
+# Made under an organisation that is named in the body, or for the whole country; tests/activity and
+# tests/org/geography hold who may.
+ELSEWHERE = {"POST /activities", "POST /divisions/{division}/changes"}
+# What everybody may know who has logged in.
+REFERENCE = (
+    "GET /divisions", "GET /divisions/{division}", "GET /divisions/{division}/changes",
+    "GET /geography-sets/{none}",
+)  # fmt: skip
+# Members' doors to the city's activity, to which the city is invited.
+MEMBERS = {
+    "GET /activities": None,
+    "GET /activities/{activity}": None,
+    "POST /activities/{activity}/check-ins": {"reference": "reference-1"},
+}
+PUBLIC = {"GET /activities/{activity}/qr.svg", "GET /certificates/keys"}
+
+
+@dataclass
+class World:
+    """A city's things, and where the six stand."""
+
+    city: Organisation
+    homes: dict[str, Organisation]
+    numbers: dict[str, int]
+
+
+@pytest.fixture
+def world(app: APIFlask, db: Session) -> World:
+    now = datetime.now(UTC)
+    province, elsewhere = make_organisation(level="province"), make_organisation(level="province")
+    city, sister = (make_organisation(level="city", parent=province) for _ in range(2))
+    receiving = make_organisation(level="city", parent=elsewhere)
+    branch, guests, sisters = (make_organisation(parent=at) for at in (city, receiving, sister))
+    member = make_member(organisation=branch)
+    stay = Wish(organisation_id=guests.id, reason="务工", starts_on=now.date())
+    homes = {"own": city, "sister": sister, "receiving": receiving, "parent": province, "other": elsewhere}
+    holder = make_organiser(organisation=city)[0]
+    proposer = make_organiser(organisation=city, role="system_administrator")[0]
+    activity = make_activity(lead=city, invited=[city])
+    endpoint, _ = endpoints.register(
+        holder, url="https://example.org/", topics=["stream.count"], secret="s" * 32, private=False
+    )
+    client, _ = clients.register(holder, name="推送", scopes=["events:read"], now=now)
+    granter = make_organiser(organisation=province, role="security_administrator")[0]
+    numbers = {
+        "activity": activity.id,
+        "stream": activity.sittings[0].streams[0].id,
+        "endpoint": endpoint.id,
+        "member": member.id,
+        "office": offices.appoint(member, city, title="委员", starts_on=now.date()).id,
+        "attachment": attachments.propose(member, stay, by_home=True, now=now).id,
+        "city": city.id,
+        "branch": branch.id,
+        "sisters": sisters.id,
+        "division": int(make_division().code),
+        "client": client.id,
+        "account": holder.id,
+        "recovery": recovery.propose(proposer, holder.id, now).id,
+        "grant": grants.of_account(granter, holder.id)[0].id,
+        "none": 10**15,
+    }
+    return World(city, homes, numbers)
+
+
+def sent(client: FlaskClient, door: str, world: World, body: Any = None, **more: Any) -> Any:
+    method, path = door.format(**world.numbers).split()
+    return client.open(f"{API}{path}", method=method, **({"json": body} if body is not None else {}), **more)
+
+
+def enter(client: FlaskClient, world: World, actor: str, role: str) -> Organiser | None:
+    client.delete_cookie(COOKIE)
+    if actor == "none":
+        return None
+    organiser, cookie = make_organiser(organisation=world.homes[actor], role=role)
+    client.set_cookie(COOKIE, cookie)
+    return organiser
+
+
+def reaching(door: str) -> set[str]:
+    """Who of the actors may."""
+    return REACHING | {"receiving", "other"} if door in SHARED else REACHING
+
+
+def template(door: str) -> str:
+    return re.sub(r"\{\w+\}", "<>", door)
+
+
+def test_every_door_is_in_the_matrix(app: APIFlask) -> None:
+    doors = {
+        f"{method} {NUMBER.sub('<>', rule.rule.removeprefix(API))}"
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith(API)
+        for method in rule.methods or ()
+        if method not in ("HEAD", "OPTIONS")
+    }
+    known = {template(door) for door in (*THINGS, *LISTS, *MAKING, *OWN, *ELSEWHERE, *REFERENCE, *MEMBERS, *PUBLIC)}
+    assert doors == known
+
+
+def test_every_organisers_door_asks_for_a_grant(app: APIFlask) -> None:
+    own = {"sign_out", "me", "change_password", "begin_factor", "factor_qr", "confirm_factor"}
+    for name, view in app.view_functions.items():
+        if "organiser" in getattr(view, "authentication", ""):
+            assert getattr(view, "purposes", None) or name in {f"accounts.{one}" for one in own}, name
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("door", THINGS)
+def test_a_thing_is_there_for_its_own_part_of_the_tree_only(
+    client: FlaskClient, world: World, door: str, actor: str
+) -> None:
+    role, body = THINGS[door]
+    enter(client, world, actor, role)
+    status = sent(client, door, world, body).status_code
+    if actor == "none":
+        assert status == 401
+    elif actor in reaching(door) and "{none}" not in door:
+        assert status < 400
+    else:
+        assert status == 404
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("door", LISTS)
+def test_a_list_shows_ones_own_part_of_the_tree_only(client: FlaskClient, world: World, door: str, actor: str) -> None:
+    role, field, thing = LISTS[door]
+    enter(client, world, actor, role)
+    answer = sent(client, door, world)
+    if actor == "none":
+        assert answer.status_code == 401
+    else:
+        shown = {one["id"] for one in answer.json[field]}
+        assert (world.numbers[thing] in shown) is (actor in reaching(door))
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("door", MAKING)
+def test_something_is_made_below_oneself_only(client: FlaskClient, world: World, door: str, actor: str) -> None:
+    role, body = MAKING[door]
+    enter(client, world, actor, role)
+    answer = sent(client, door, world, body(world))
+    assert answer.status_code == (401 if actor == "none" else 201 if actor in REACHING else 404)
+
+
+@pytest.mark.parametrize("door", REFERENCE)
+def test_what_is_public_is_there_for_who_has_logged_in(client: FlaskClient, world: World, door: str) -> None:
+    assert sent(client, door, world).status_code == 401
+    assert sent(client, door, world, headers=bearer()).status_code in (200, 404)
+    enter(client, world, "other", "organiser")
+    assert sent(client, door, world).status_code in (200, 404)
+
+
+@pytest.mark.parametrize(
+    "door", [*THINGS, *LISTS, *MAKING, *sorted(ELSEWHERE), *REFERENCE, "POST /endpoints", "POST /clients"]
+)
+def test_without_a_grant_for_it_no_door_opens(client: FlaskClient, world: World, door: str) -> None:
+    """An auditor's account, whose one purpose none of these doors has."""
+    enter(client, world, "own", "auditor")
+    assert sent(client, door, world, {}).status_code == 403
+
+
+@pytest.mark.parametrize("actor", ["own", "sister", "receiving", "other"])
+@pytest.mark.parametrize("door", MEMBERS)
+def test_members_see_what_they_are_invited_to(client: FlaskClient, world: World, door: str, actor: str) -> None:
+    branch = make_organisation(parent=world.homes[actor])
+    headers = bearer(member=make_member(organisation=branch, place=make_place()))
+    answer = sent(client, door, world, MEMBERS[door], headers=headers)
+    if door == "GET /activities":
+        shown = {one["id"] for one in answer.json["activities"]}
+        assert (world.numbers["activity"] in shown) is (actor == "own")
+    else:
+        unknown = sent(client, door.replace("{activity}", "{none}"), world, MEMBERS[door], headers=headers)
+        assert unknown.status_code == 404
+        assert (answer.status_code < 300) if actor == "own" else (answer.json == unknown.json)
