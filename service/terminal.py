@@ -97,7 +97,8 @@ def within(running: Path | None) -> Iterator[Config]:
     from service.app import create_core
     from service.extensions import db
 
-    config = settings(running)
+    with refusals():
+        config = settings(running)
     app = create_core(config)
     with refusals(), outages(), app.app_context():
         try:
