@@ -176,5 +176,9 @@ def test_guests_are_counted_apart() -> None:
     ledger = stays | {"guests": guests}
     assert compare(ledger, Result(**result), feed)["agreed"]
     assert not compare(ledger, Result(**result), feed | {"online": 2})["agreed"]
+    assert not compare(ledger, Result(**result), feed | {"peak": 22})["agreed"]
+    assert not compare(ledger, Result(**result), feed | {"peak": 19})["agreed"]
+    broken_off = Result(**result | {"peak": 18})
+    assert compare(ledger, broken_off, feed | {"peak": 19})["agreed"]
     assert not compare(ledger, Result(**result), feed | {"online": None})["agreed"]
     assert not compare(ledger | {"guests": guests | {"joined": 0}}, Result(**result), feed)["agreed"]
