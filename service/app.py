@@ -41,18 +41,22 @@ SCHEMES = {
         },
     },
 }
+# The pages have a policy of their own (service.pages); nothing else is a page.
 SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
 }
+# Whoever came by TLS once comes by TLS for a year.
+TRANSPORT_SECURITY = "max-age=31536000"
 
 
 def create_app(config: Config | None = None) -> APIFlask:
     """The web application with every room; settings come from the environment unless given."""
     config = config or Config.from_env()
-    app = APIFlask("service", title="春水 Chunshui", version="1", docs_path="/docs", spec_path="/openapi.json")
+    app = APIFlask("service", title="春水 Chunshui", version="1", docs_path=None, spec_path="/openapi.json")
     configure(app, config)
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
@@ -231,4 +235,6 @@ def secure(response: Response) -> Response:
         response.headers.setdefault("Cache-Control", "no-store")
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", TRANSPORT_SECURITY)
     return response

@@ -140,6 +140,9 @@ def test_accounts_are_checked(db: Session) -> None:
         ("", {}, "validation"),
         ("nul\0", {}, "validation"),
         ("zigong", {"password": "short"}, "validation"),
+        ("zigong", {"password": "password1234"}, "validation"),
+        ("zigong", {"password": "zigong2026"}, "validation"),
+        ("zigong", {"password": "春水春水春水春水"}, "validation"),
         ("zigong", {"organisation_id": 10**9}, "validation"),
     ):
         with pytest.raises(ServiceError, match=code):

@@ -47,7 +47,7 @@ def insert_account(login: str, *, name: str, password: str | None, organisation_
     wrong = []
     if not login or len(login) > 64 or not login.isprintable():
         wrong.append("login")
-    if password is not None and not acceptable(password):
+    if password is not None and not acceptable(password, login):
         wrong.append("password")
     if db.session.get(Organisation, organisation_id) is None:
         wrong.append("organisation_id")

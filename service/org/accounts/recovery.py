@@ -106,7 +106,7 @@ def use(login: str, *, code: str, password: str, now: datetime) -> int:
 
     ServiceError validation for the password, recovery_invalid for anything else that is wrong.
     """
-    if not acceptable(password):
+    if not acceptable(password, login):
         raise ServiceError("validation", errors={"password": ["Not acceptable."]})
     wanted = _open().join(Account, Account.id == Recovery.organiser_id)
     wanted = wanted.where(Account.login == login, Recovery.code_hash == factor.hashed(code), Recovery.expires_at > now)

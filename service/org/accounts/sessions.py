@@ -180,7 +180,7 @@ def sign_out(organiser: Organiser, now: datetime) -> None:
 
 def change_password(organiser: Organiser, *, password: str, new_password: str, now: datetime) -> None:
     """A new password; other sessions are closed. Commits. ServiceError login_failed, login_locked, validation."""
-    if not acceptable(new_password):
+    if not acceptable(new_password, login_of(organiser)):
         raise ServiceError("validation", errors={"new_password": ["Not acceptable."]})
     account = _asked_again(organiser, password, now)
     account.password_hash = hash_of(new_password)
