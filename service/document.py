@@ -2,7 +2,7 @@
 path, and every refusal.
 
 Most refusals follow from what a view is: one with a body may be malformed, one with a limit may be too much. The rest
-is in `ALSO`, by endpoint. `tests/test_openapi.py` asks for all operations and finds whatever is missing.
+is in `ALSO`, by endpoint. `tests/test_openapi_fuzz.py` asks for all operations and finds whatever is missing.
 """
 
 import re

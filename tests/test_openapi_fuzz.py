@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -46,6 +46,8 @@ CHECKS = [
 ]
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "8"))
 PATH = re.compile(r"{(\w+)}")
+# At least so many of the 73 operations succeed for each, so that the run cannot become empty unseen.
+REACHES = {"member": 20}
 ASKERS = ("member", "programme", "nobody", *ROLES)
 
 
@@ -77,7 +79,8 @@ def world(app: APIFlask, db: Session, monkeypatch: pytest.MonkeyPatch) -> Iterat
     with httpx.Client(base_url="https://wechat.test", transport=httpx.MockTransport(answer)) as client:
         monkeypatch.setitem(app.extensions, "wechat", client)
         schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
-        yield World(ours, theirs, [one.ok() for one in schema.get_all_operations()], doors.wechat)
+        found: list[Any] = list(schema.get_all_operations())
+        yield World(ours, theirs, [one.ok() for one in found], doors.wechat)
 
 
 def name_of(operation: Any) -> str:
@@ -86,7 +89,7 @@ def name_of(operation: Any) -> str:
 
 @st.composite
 def cases(draw: st.DrawFn, operation: Any, world: World) -> Any:
-    """A case of `operation`: of what the document allows or forbids, often with numbers and members that mean something."""
+    """A case of `operation`: of what the document allows or forbids, often with numbers and members that exist."""
     mode = draw(st.sampled_from([GenerationMode.POSITIVE, GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
     case = draw(operation.as_strategy(generation_mode=mode))
     province = draw(st.sampled_from([world.ours, world.ours, world.theirs]))
@@ -119,7 +122,7 @@ def known(province: Province, name: str) -> Any:
 def ask(case: Any, credentials: dict[str, Any]) -> Any:
     """The answer, and everything as it was before."""
     # Savepoints nest: what the session has begun ends before.
-    connection = database.session.get_bind()
+    connection: Any = database.session.get_bind()
     database.session.remove()
     before = connection.begin_nested()
     try:
@@ -134,7 +137,8 @@ def check(case: Any, answer: Any, asker: str) -> None:
     case.validate_response(answer, checks=CHECKS)
     assert MARK not in answer.text + json.dumps(dict(answer.headers)), f"{asker} is told of the other province"
     if asker == "nobody" and case.operation.definition.raw.get("security"):
-        assert answer.status_code in (401, 403, 415), "a door is open to nobody"
+        # What is not well formed may find no route at all.
+        assert answer.status_code in (401, 403, 404, 405, 415), "a door is open to nobody"
 
 
 def run(operation: Any, world: World, asker: str, examples: int) -> set[int]:
@@ -173,7 +177,9 @@ def test_every_operation_succeeds_for_somebody(world: World) -> None:
 
 
 @pytest.mark.parametrize("asker", ASKERS)
-def test_no_operation_fails_or_says_what_it_should_not(world: World, asker: str) -> None:
+def test_no_operation_fails_or_says_what_it_should_not(
+    world: World, asker: str, record_property: Callable[[str, Any], None]
+) -> None:
     wrong, reached = {}, set()
     for operation in world.operations:
         try:
@@ -181,5 +187,7 @@ def test_no_operation_fails_or_says_what_it_should_not(world: World, asker: str)
                 reached.add(name_of(operation))
         except Exception as error:
             wrong[name_of(operation)] = "\n".join(str(error).splitlines()[:60])
-    print(f"{asker}: {len(reached)} of {len(world.operations)} operations succeeded")
+    record_property("operations that succeeded", f"{asker}: {len(reached)} of {len(world.operations)}")
+    print(asker, len(reached))  # X
+    assert len(reached) >= REACHES.get(asker, 0)
     assert not wrong, "\n\n".join(f"{name}\n{told}" for name, told in wrong.items())
