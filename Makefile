@@ -32,6 +32,9 @@ test: test-setup ## every test, browser tests included
 	@cd $(HERE) && CHUNSHUI_PURE=1 $(PYTEST)
 	@cd $(HERE)web && PATH="$$($(HERE)deploy/node.sh):$$PATH" npm test
 
+test-openapi: test-setup ## many more calls of every operation of the OpenAPI document
+	@cd $(HERE) && OPENAPI_EXAMPLES=$(or $(OPENAPI_EXAMPLES),100) $(BIN)/pytest --timeout 3600 tests/test_openapi_fuzz.py
+
 test-compiled: test-setup compile ## the gateway's tests again, on its compiled form
 	@cd $(HERE) && $(PYTEST) tests/test_compiled.py tests/test_tokens.py \
 	  $(addprefix tests/live/test_,$(addsuffix .py,$(COMPILED)))
@@ -61,4 +64,4 @@ lock: ## renew the lock files (needs uv)
 clean: ## forget everything that was made here, data included
 	@rm -rf $(HERE).venv $(HERE).chunshui $(HERE)web/node_modules $(HERE)bench/peers/node_modules $(HERE)service/static
 
-.PHONY: help setup demo test-setup compile test test-compiled lint bench bench-registers bench-150k bench-1m soak lock clean
+.PHONY: help setup demo test-setup compile test test-openapi test-compiled lint bench bench-registers bench-150k bench-1m soak lock clean

@@ -1,7 +1,6 @@
 """The application factory: configuration, extensions, rooms, errors."""
 
 import math
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,7 @@ from apiflask import APIFlask
 from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service import errors, limits, metrics, probes, valkey
+from service import document, errors, limits, metrics, probes, valkey
 from service.auth import public
 from service.clock import day_of, now
 from service.config import Config
@@ -24,23 +23,6 @@ if TYPE_CHECKING:
 
 API = "/api/v1"
 MAX_BODY_BYTES = 64 * 1024
-SCHEMES = {
-    "member": {"type": "http", "scheme": "bearer"},
-    "organiser": {"type": "apiKey", "in": "cookie", "name": "chunshui_organiser"},
-    "programme": {
-        "type": "oauth2",
-        "flows": {
-            "clientCredentials": {
-                "tokenUrl": f"{API}/oauth/token",
-                "scopes": {
-                    "endpoints:read": "See receivers of webhooks and their deliveries.",
-                    "endpoints:write": "Register and remove receivers, send again.",
-                    "events:read": "Pull events.",
-                },
-            }
-        },
-    },
-}
 # The pages have a policy of their own (service.pages); nothing else is a page.
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -68,8 +50,8 @@ def create_app(config: Config | None = None) -> APIFlask:
     limits.init_app(app)
     register_rooms(app)
     register_probes(app, board)
-    app.security_schemes = SCHEMES
-    app.spec_processor(partial(declare_security, app))
+    app.security_schemes = document.SCHEMES
+    app.spec_processor(partial(document.complete, app))
     app.after_request(secure)
     app.wsgi_app = traffic.around(Deadline(app, app.wsgi_app))  # type: ignore[assignment, method-assign]
     return app
@@ -216,17 +198,6 @@ def register_probes(app: APIFlask, board: metrics.Board) -> None:
         """What Prometheus reads."""
         probes.authorize(app.config["CHUNSHUI"].metrics_token, request.headers.get("Authorization", ""))
         return Response(board.page(), content_type=metrics.KIND)
-
-
-def declare_security(app: Flask, spec: dict[str, Any]) -> dict[str, Any]:
-    """Say in the OpenAPI document who may call what, as the views themselves declare it."""
-    for rule in app.url_map.iter_rules():
-        path = spec["paths"].get(re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", rule.rule), {})
-        doors = getattr(app.view_functions[rule.endpoint], "authentication", "public").split(" or ")
-        for method in rule.methods or ():
-            if method.lower() in path and doors != ["public"]:
-                path[method.lower()]["security"] = [{door: []} for door in doors]
-    return spec
 
 
 def secure(response: Response) -> Response:

@@ -14,6 +14,8 @@ from service.clock import now as read_clock
 from service.errors import ServiceError
 from service.tokens import Actor, read_access
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 

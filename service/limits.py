@@ -111,9 +111,19 @@ class Decorator(Protocol):
 
 
 def limited(setting: str, key: Callable[[], str], exempt: Callable[[], bool] | None = None) -> Decorator:
-    """A decorator of views: at most as many a minute as `setting` says, of all its views together."""
+    """A decorator of views: at most as many a minute as `setting` says, of all its views together.
+
+    The view says that it is `limited`.
+    """
     amount = lambda: f"{getattr(_config(), setting)} per minute"  # noqa: E731 - read at each request
-    return cast(Decorator, limiter.shared_limit(amount, scope=setting, key_func=key, exempt_when=exempt))
+    count = limiter.shared_limit(amount, scope=setting, key_func=key, exempt_when=exempt)
+
+    def limit(view: Any) -> Any:
+        counted: Any = count(view)
+        counted.limited = setting
+        return counted
+
+    return cast(Decorator, limit)
 
 
 per_account = limited("account_requests_per_minute", account)

@@ -228,7 +228,7 @@ def read_curve(
 ) -> dict[str, Any]:
     """The points of the stream, or the minutes of one node of it, after `since`, and the outages that end after it.
 
-    ServiceError stream_unknown, forbidden as in the feed, not_found (also for a node below the county).
+    ServiceError stream_unknown; not_found as in the feed, and for a node below the county.
     """
     if not organiser_may_watch(organiser, stream):
         raise ServiceError("stream_unknown")

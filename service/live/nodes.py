@@ -46,7 +46,7 @@ class View:
 def view_of(organiser: Organiser, stream: int, *, organisation: int | None = None, place: str | None = None) -> View:
     """The subscription to one node of either tree, without a node to the top of what the organiser may see.
 
-    ServiceError stream_unknown, forbidden (a node outside the activity and the organiser's own part), not_found.
+    ServiceError stream_unknown; not_found, also for a node outside the activity and the organiser's own part.
     """
     if not organiser_may_watch(organiser, stream):
         raise ServiceError("stream_unknown")
@@ -69,11 +69,9 @@ def home_of(organiser: Organiser, stream: int, wanted: int | None) -> tuple[Home
 def permitted(organiser: Organiser, stream: int, wanted: int) -> Organisation:
     """The organisation `wanted`, below one that holds the activity or in the organiser's part of the tree."""
     found = db.session.get(Organisation, wanted)
-    if found is None:
-        raise ServiceError("not_found")
     roots = (*organiser.paths("activities"), *(root.path for root in organising(stream)))
-    if not any(covers(path, found.path) for path in roots):
-        raise ServiceError("forbidden")
+    if found is None or not any(covers(path, found.path) for path in roots):
+        raise ServiceError("not_found")
     return found
 
 

@@ -23,7 +23,7 @@ class EndpointOut(Schema):
     url = String()
     topics = List(String())
     enabled = Boolean()
-    disabled_reason = String()
+    disabled_reason = String(allow_none=True)
     created_at = Moment()
 
 
@@ -56,10 +56,10 @@ class DeliveryOut(Schema):
     state = String()
     attempts = Integer()
     due_at = Moment()
-    last_status = Integer()
-    last_error = String()
+    last_status = Integer(allow_none=True)
+    last_error = String(allow_none=True)
     created_at = Moment(attribute="event.created_at")
-    delivered_at = Moment()
+    delivered_at = Moment(allow_none=True)
 
 
 class DeliveriesOut(Schema):

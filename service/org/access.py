@@ -14,7 +14,7 @@ from flask import Flask, current_app, g, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from service.auth import bearer, bearer_token
+from service.auth import SAFE_METHODS, bearer, bearer_token
 from service.clock import now as read_clock
 from service.config import Config
 from service.errors import ServiceError
@@ -28,7 +28,6 @@ from service.tokens import DenyList
 
 COOKIE = "chunshui_organiser"
 DEVICE_COOKIE = "chunshui_device"
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 log = logging.getLogger(__name__)
 View = TypeVar("View", bound=Callable[..., Any])

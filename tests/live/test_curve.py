@@ -100,7 +100,7 @@ def test_below_the_county_and_of_unknown_nodes_no_curve_is_kept(recorded: Record
 def test_nodes_are_permitted_as_in_the_feed(recorded: Recorded) -> None:
     elsewhere = make_organisation(level="city")
     status, body = recorded.curve(organisation=elsewhere.id)
-    assert (status, body["code"]) == (403, "forbidden")
+    assert (status, body["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ def test_nodes_outside_are_refused(connect: Connect) -> None:
     _, cookie = make_organiser(organisation=city)
     socket = connect(cookie)
     for wanted, code in (
-        ({"organisation": foreign.id}, "forbidden"),
+        ({"organisation": foreign.id}, "not_found"),
         ({"organisation": 2**40}, "not_found"),
         ({"place": "99"}, "not_found"),
         ({"place": "5\x00"}, "validation"),

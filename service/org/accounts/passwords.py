@@ -35,9 +35,9 @@ def is_dated(password_hash: str) -> bool:
 
 
 def verified(password_hash: str, password: str) -> bool:
-    """Whether `password` is the one that was hashed."""
+    """Whether `password` is the one that was hashed; as much work where none was chosen yet."""
     try:
-        return HASHER.verify(password_hash, password)
+        return HASHER.verify(nobody() if password_hash == NONE else password_hash, password)
     except (VerificationError, InvalidHashError):
         return False
 

@@ -1,0 +1,181 @@
+"""What the run over the OpenAPI document needs: two provinces, who asks, and a call of each operation that succeeds."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import insert
+
+from service.config import Config
+from service.extensions import db
+from service.notify import endpoints
+from service.notify.models import Delivery, Outbox
+from service.org.accounts import clients, factor, grants, recovery
+from service.org.login import hashed
+from service.org.models import Division, MemberSession, Organisation, RefreshToken
+from service.org.people import attachments, offices
+from service.org.people.attachments import Wish
+from service.org.people.identity import identify
+from tests.factories import (
+    PASSWORD,
+    bearer,
+    make_activity,
+    make_invitation,
+    make_member,
+    make_organisation,
+    make_organiser,
+)
+from tests.org.accounts.people import code_at
+
+# Every text of the other province holds it, and none that anybody is asked or sends.
+MARK = "ZQ7XWVK"
+COOKIE = "chunshui_organiser"
+ROLES = ("organiser", "system_administrator", "security_administrator", "auditor")
+REFRESH = "a refresh token of the member"
+
+
+@dataclass
+class Province:
+    """What there is of everything, and how who stands there asks."""
+
+    numbers: dict[str, int]
+    texts: dict[str, str]
+    credentials: dict[str, dict[str, Any]]
+
+
+def make_province(mark: str, place: Division, now: datetime) -> Province:
+    """A province; each text that somebody could be shown of it holds `mark`."""
+    config: Config = current_app.config["CHUNSHUI"]
+    top, city, branch, guests = make_tree(mark)
+    people = {
+        role: make_organiser(organisation=top, role=role, name=f"李{mark}", login=f"{role}{mark}") for role in ROLES
+    }
+    organiser, system, security = (people[role][0] for role in ROLES[:3])
+    other, _ = make_organiser(organisation=city, name=f"王{mark}", login=f"other{mark}")
+    factor.begin(organiser.id, key=config.secret_key)
+    member = make_member(organisation=branch, place=place, name=f"张{mark}")
+    identify(member.id, {"phone": "13912345678" if mark else "13800138000"})
+    activity = make_activity(lead=city, invited=[top], theme=f"主题{mark}", series=f"系列{mark}")
+    stream = activity.sittings[0].streams[0]
+    stream.title, stream.sources[0].url = f"直播{mark}", f"https://live.example.org/{mark}.m3u8"
+    endpoint, _ = endpoints.register(
+        organiser, url=f"https://example.org/{mark}", topics=["stream.count"], secret=config.secret_key, private=False
+    )
+    client, secret = clients.register(organiser, name=f"推送{mark}", scopes=list(clients.SCOPES), now=now)
+    wish = Wish(organisation_id=guests.id, reason=f"务工{mark}", starts_on=now.date())
+    numbers = {
+        "activity_id": activity.id,
+        "sitting": activity.sittings[0].id,
+        "stream_id": stream.id,
+        "endpoint_id": endpoint.id,
+        "delivery_id": make_delivery(endpoint.id, mark, now),
+        "client_id": client.id,
+        "member_id": member.id,
+        "office_id": offices.appoint(member, branch, title=f"委员{mark}", starts_on=now.date()).id,
+        "attachment_id": attachments.propose(member, wish, by_home=True, now=now).id,
+        "number": branch.id,
+        "organisation_id": guests.id,
+        "parent": city.id,
+        "to": city.id,
+        "account_id": other.id,
+        "recovery_id": recovery.propose(system, other.id, now).id,
+        "grant_id": grants.of_account(security, other.id)[0].id,
+    }
+    texts = {
+        "invitation": make_invitation(member=make_member(organisation=branch, name=f"赵{mark}")),
+        "client_id": client.client_id,
+        "client_secret": secret,
+        "code": code_at(factor.pending(organiser.id, "x", keys=config.secrets).secret, now),
+        "recovery": recovery.issue_now(system.id, now),
+        "login": f"organiser{mark}",
+        "recovered": f"system_administrator{mark}",
+        "refresh_token": make_refresh_token(member.id, REFRESH + mark, now),
+    }
+    issued, _ = clients.issue(client.client_id, secret, scope=None, key=config.secret_key, now=now)
+    credentials: dict[str, dict[str, Any]] = {
+        role: {"cookies": {COOKIE: cookie}} for role, (_, cookie) in people.items()
+    }
+    credentials |= {"member": {"headers": bearer(member=member)}, "nobody": {}}
+    credentials["programme"] = {"headers": {"Authorization": f"Bearer {issued}"}}
+    return Province(numbers, texts, credentials)
+
+
+def make_tree(mark: str) -> tuple[Organisation, Organisation, Organisation, Organisation]:
+    """A province, a city, and two branches of it."""
+    top = make_organisation(level="province", name=f"省委{mark}")
+    city = make_organisation(level="city", parent=top, name=f"市委{mark}")
+    branch, guests = (make_organisation(parent=city, name=f"{which}支部{mark}") for which in "甲乙")
+    return top, city, branch, guests
+
+
+def make_delivery(endpoint: int, mark: str, now: datetime) -> int:
+    """A dead delivery of an event."""
+    event = insert(Outbox).values(topic="stream.count", payload={"text": mark}, organisation_paths=["1"])
+    number = db.session.scalar(event.returning(Outbox.id))
+    row = Delivery(outbox_id=number, endpoint_id=endpoint, state="dead", due_at=now, give_up_at=now, last_error=mark)
+    db.session.add(row)
+    db.session.commit()
+    return row.id
+
+
+def make_refresh_token(member: int, token: str, now: datetime) -> str:
+    """A session of a member and the token to refresh it."""
+    until = now + timedelta(days=1)
+    session = MemberSession(member_id=member, app="mini_program", created_at=now, expires_at=until)
+    db.session.add(session)
+    db.session.flush()
+    db.session.add(RefreshToken(session_id=session.id, token_hash=hashed(token), expires_at=until))
+    db.session.commit()
+    return token
+
+
+def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[str, Any]]:
+    """For each operation with a body one that succeeds for whoever may: the numbers of one, the secrets of another."""
+    numbers, texts = at.numbers, secrets.texts
+    today, window = datetime.now(UTC).date().isoformat(), sitting_window()
+    branch, new_password = numbers["organisation_id"], "another horse battery"
+    holding = [{"id": numbers["parent"], "tier": "lead"}]
+    stay = {"organisation_id": branch, "reason": "务工", "starts_on": today}
+    return {
+        "PATCH /me": {"name": "李四"},
+        "POST /me/erasure": {"confirm": "erase"},
+        "POST /me/consents": {"purpose": "reminders", "version": "1"},
+        "POST /me/attachments": stay,
+        "POST /sessions": {"app": "mini_program", "code": code, "invitation": texts["invitation"]},
+        "POST /sessions/refresh": {"refresh_token": texts["refresh_token"]},
+        "POST /clients": {"name": "推送", "scopes": ["endpoints:read"]},
+        "POST /accounts": {"login": "new", "name": "新", "organisation_id": numbers["parent"]},
+        "POST /accounts/{account_id}/grants": {
+            "role": "organiser", "purpose": "push", "organisation_id": numbers["parent"]
+        },
+        "POST /endpoints": {"url": "https://example.org/hook", "topics": ["stream.count"]},
+        "POST /activities": {"kind": "training", "theme": "学习", "organisers": holding, "sittings": [window]},
+        "PATCH /activities/{activity_id}": {"theme": "新主题"},
+        "POST /activities/{activity_id}/check-ins": {"reference": "reference-1"},
+        "POST /oauth/token": {
+            "grant_type": "client_credentials",
+            "client_id": texts["client_id"],
+            "client_secret": texts["client_secret"],
+        },
+        "POST /organisations": {"parent": numbers["parent"], "level": "county", "name": "县委"},
+        "POST /organisations/{number}/changes": {"kind": "renamed", "name": "新支部"},
+        "POST /divisions/{code}/changes": {"kind": "renamed", "name": "新区"},
+        "PATCH /members/{member_id}": {"name": "王五", "phone": "13700137000"},
+        "POST /members/{member_id}/attachments": stay,
+        "POST /members/{member_id}/offices": {"organisation_id": branch, "title": "书记", "starts_on": today},
+        "PATCH /members/{member_id}/offices/{office_id}": {"ends_on": "2030-01-01"},
+        "POST /organisers/sessions": {"login": texts["login"], "password": PASSWORD},
+        "POST /organisers/recovery": {
+            "login": texts["recovered"], "code": texts["recovery"], "password": new_password
+        },
+        "PUT /organisers/me/password": {"password": PASSWORD, "new_password": new_password},
+        "POST /organisers/me/second-factor": {"password": PASSWORD},
+        "POST /organisers/me/second-factor/confirmation": {"code": texts["code"]},
+    }  # fmt: skip
+
+
+def sitting_window() -> dict[str, str]:
+    """A sitting of tomorrow."""
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    return {"starts_at": start.isoformat(), "ends_at": (start + timedelta(hours=1)).isoformat()}
