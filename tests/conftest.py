@@ -36,6 +36,7 @@ SECRET = "a secret that only the tests know, 32+"
 # The longest files, which `make test` begins with: several processes share the files, and one would end long after all
 # others if it got such a one last.
 LONGEST = (
+    "tests/test_openapi_fuzz.py",
     "tests/test_demo.py",
     "tests/web/test_pages.py",
     "tests/live/test_cluster.py",

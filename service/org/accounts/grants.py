@@ -35,7 +35,7 @@ def give(
     """
     organisation = db.session.get(Organisation, organisation_id)
     known = organisation is not None and giver.may("grants", organisation.path)
-    if not known or db.session.scalar(scoped(select(Account.id), Account.id == account)) is None:
+    if not known or not _knows(giver, account):
         raise ServiceError("not_found")
     if account == giver.id:
         raise ServiceError("forbidden")
@@ -128,6 +128,13 @@ def _take_office(account: int, office: str | None) -> None:
     taken = scoped(update(Account), Account.id == account, (Account.office.is_(None)) | (Account.office == office))
     if db.session.scalar(taken.values(office=office).returning(Account.id)) is None:
         raise ServiceError("office_held")
+
+
+def _knows(giver: Organiser, account: int) -> bool:
+    """Whether the account belongs to the giver's own part of the tree: of another's nobody is told that it exists."""
+    found = select(Account.id).join(Organisation, Organisation.id == Account.organisation_id)
+    found = scoped(found, Account.id == account, giver.reaches("grants", Organisation.path))
+    return db.session.scalar(found) is not None
 
 
 def _shown(*conditions: ColumnElement[bool]) -> Select[Grant]:

@@ -55,6 +55,7 @@ def test_a_grant_is_given_below_oneself_and_never_to_oneself(db: Session) -> Non
         number = (at or people.sister).id
         return grants.give(giver, account, role=role, purpose=purpose, organisation_id=number, now=NOW)
 
+    stranger, _ = make_organiser(organisation=elsewhere)
     given = give(people.sec, people.li.id)
     assert (given.given_by, given.organisation_id) == (people.sec.id, people.sister.id)
     refused: list[tuple[Callable[[], object], str]] = [
@@ -63,6 +64,7 @@ def test_a_grant_is_given_below_oneself_and_never_to_oneself(db: Session) -> Non
         (lambda: give(people.li, people.sys.id), "not_found"),
         (lambda: give(people.sec, people.li.id, at=elsewhere), "not_found"),
         (lambda: give(people.sec, 10**12), "not_found"),
+        (lambda: give(people.sec, stranger.id), "not_found"),
         (lambda: give(people.sec, people.li.id, role="auditor"), "validation"),
         (lambda: give(people.sec, people.sys.id, role="auditor", purpose="audit"), "office_held"),
     ]
