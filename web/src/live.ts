@@ -35,8 +35,9 @@ export interface Snapshot {
   organisations: NodeCount[]
   place: PlaceCount | null
   places: PlaceCount[]
-  channels: Record<string, number>
-  sources: Record<string, number>
+  /** Null where the few are not shown to organisers of another part of the tree. */
+  channels: Record<string, number | null>
+  sources: Record<string, number | null>
 }
 export interface Watch {
   stream: number
