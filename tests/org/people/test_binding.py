@@ -14,7 +14,9 @@ from service.config import Config
 from service.org.access import COOKIE
 from service.org.models import Denial, Member, WechatIdentity
 from service.org.people.identity import identify
-from service.sandbox import Doors, Fault, WeChat
+from service.sandbox.doors import Doors
+from service.sandbox.faults import Fault
+from service.sandbox.wechat import WeChat
 from tests.factories import bearer, make_invitation, make_member, make_organiser
 
 PHONE = "13800000001"

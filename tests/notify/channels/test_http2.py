@@ -1,0 +1,122 @@
+"""Our HTTP/2 client against a server that is not ours, with TLS and ALPN."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from service.notify.channels.addresses import AddressRefusedError
+from service.notify.channels.http import Answer, AnswerError, target
+from service.notify.channels.http2 import ConnectionEndedError, Pool
+from tests.notify.test_tls import write_certificate
+from tests.ports import free_port
+
+
+async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """An application that answers with what it was sent and under which version."""
+    if scope["type"] != "http":
+        return
+    body = b""
+    while True:
+        event = await receive()
+        body += event.get("body", b"")
+        if not event.get("more_body"):
+            break
+    headers = [(b"x-version", scope["http_version"].encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def against_hypercorn(folder: Path, story: Callable[[Pool, str], Awaitable[None]], *, protocols: list[str]) -> None:
+    file = write_certificate(folder, x509.DNSName("localhost"))
+
+    async def within() -> None:
+        port = free_port()
+        config = Config()
+        config.bind, config.certfile, config.keyfile = [f"127.0.0.1:{port}"], str(file), str(file)
+        config.alpn_protocols, config.loglevel = protocols, "CRITICAL"
+        stop = asyncio.Event()
+        running = asyncio.create_task(serve(echo, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
+        trust = ssl.create_default_context(cafile=str(file))
+        trust.set_alpn_protocols(["h2"])
+        pool = Pool(private=True, trust=trust)
+        url = f"https://localhost:{port}/"
+        await up(port)
+        try:
+            await story(pool, url)
+        finally:
+            pool.close()
+            stop.set()
+            await running
+
+    asyncio.run(asyncio.wait_for(within(), 30))
+
+
+async def up(port: int) -> None:
+    """Wait until somebody listens."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            return
+
+
+async def post(pool: Pool, url: str, content: bytes = b"{}") -> Answer:
+    return await pool.post(target(url), headers={"x-a": "b"}, content=content)
+
+
+def test_many_requests_at_once_on_one_connection(tmp_path: Path) -> None:
+    async def story(pool: Pool, url: str) -> None:
+        bodies = [f"{number}".encode() * 500 for number in range(300)]
+        answers = await asyncio.gather(*(post(pool, url, body) for body in bodies))
+        assert [answer.body for answer in answers] == bodies
+        assert {answer.headers["x-version"] for answer in answers} == {"2"}
+        assert len(pool._connections) == 1
+
+    against_hypercorn(tmp_path, story, protocols=["h2"])
+
+
+def test_a_server_without_http2_is_an_error(tmp_path: Path) -> None:
+    async def story(pool: Pool, url: str) -> None:
+        with pytest.raises(AnswerError):
+            await post(pool, url)
+
+    against_hypercorn(tmp_path, story, protocols=["http/1.1"])
+
+
+def test_a_private_address_is_refused_unless_the_operator_named_it() -> None:
+    async def story() -> None:
+        pool, goal = Pool(), "http://127.0.0.1:9/"
+        with pytest.raises(AddressRefusedError):
+            await post(pool, goal)
+        with pytest.raises(ConnectionRefusedError):
+            await pool.post(target(goal, trusted=True), headers={}, content=b"")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 40, b""])
+def test_what_is_not_http2_ends_the_connection(answer: bytes) -> None:
+    async def converse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async def story() -> None:
+        server = await asyncio.start_server(converse, "127.0.0.1", 0)
+        pool = Pool(private=True)
+        with pytest.raises(ConnectionEndedError):
+            await asyncio.wait_for(post(pool, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"), 5)
+        pool.close()
+        server.close()
+
+    asyncio.run(story())
