@@ -21,6 +21,7 @@ NODE = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s@:,/\[\]]+):[0-9]{1,5}"
 VALKEY_URL = re.compile(rf"(?:rediss?|unix)://.*|rediss?\+cluster://(?:[^\s@]*@)?{NODE}(?:,{NODE})*/?")
 
 ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://(?:\*\.)?(?:[^\s/*,:@\[\]]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.I)
+AES_KEY = re.compile(r"[A-Za-z0-9+/]{43}")
 # The default grace of a stream, and what an ending gateway needs besides: an overlap, good-byes and the last stays.
 RESTART_GRACE_SECONDS = 10.0 + 8.0
 
@@ -161,6 +162,10 @@ class Config:
     wechat_account_secret: str = secret("", "The Official Account's secret.")
     wechat_mobile_appid: str = setting("", "The Android and iOS apps' appid of the Open Platform; empty: no log-in.")
     wechat_mobile_secret: str = secret("", "The apps' secret.")
+    wechat_callback_token: str = secret("", "Token of the mini-program's message push; empty: no such door.")
+    wechat_callback_key: str = secret("", "EncodingAESKey of the same, 43 characters; secure mode only.")
+    wechat_account_callback_token: str = secret("", "Token of the Official Account's message push.")
+    wechat_account_callback_key: str = secret("", "EncodingAESKey of the same.")
     wechat_timeout_seconds: float = setting(3.0, "Patience with WeChat.")
 
     webhook_private_addresses: bool = setting(False, "Whether webhooks may go to private addresses (tests, demo).")
@@ -222,8 +227,17 @@ class Config:
             (not _are_networks(self.limits_exempt), "LIMITS_EXEMPT: needs networks such as 10.0.0.0/8"),
             (not 1 <= self.live_shards <= 64, "LIVE_SHARDS: 1 to 64"),
             *self._gateway_checks(),
+            *self._channel_checks(),
             (self.flush_seconds > self.renew_seconds, "FLUSH_SECONDS: at most RENEW_SECONDS"),
             (self.demo and self.wechat_api_url == PRODUCTION_WECHAT, "DEMO: never with the real WeChat"),
+        ]
+
+    def _channel_checks(self) -> list[tuple[bool, str]]:
+        keys = ("wechat_callback_key", "wechat_account_callback_key")
+        return [
+            (bool(value) and not AES_KEY.fullmatch(value), f"{name.upper()}: 43 characters of base64")
+            for name in keys
+            for value in [getattr(self, name)]
         ]
 
     def _gateway_checks(self) -> list[tuple[bool, str]]:

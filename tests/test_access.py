@@ -123,7 +123,12 @@ MEMBERS = {
     "GET /activities/{activity}": None,
     "POST /activities/{activity}/check-ins": {"reference": "reference-1"},
 }
-PUBLIC = {"GET /activities/{activity}/qr.svg", "GET /certificates/keys"}
+PUBLIC = {
+    "GET /activities/{activity}/qr.svg",
+    "GET /certificates/keys",
+    "GET /wechat/{app}/push",
+    "POST /wechat/{app}/push",
+}
 
 
 @dataclass

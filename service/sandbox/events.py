@@ -93,7 +93,7 @@ class Caller:
 
     def request(self, event: dict[str, Any]) -> tuple[dict[str, str], bytes]:
         """Query and body of one call."""
-        text = xml(event) if self.as_xml else json.dumps(event, ensure_ascii=False)
+        text = xml(event) if self.as_xml else json.dumps(event)
         encrypted, moment = seal(text.encode(), appid=self.appid, key=self.key), str(int(time.time()))
         nonce = str(secrets.randbelow(10**9))
         query = {
