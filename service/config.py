@@ -4,6 +4,7 @@ The name of a setting's variable is its field name in capitals. `docs/operations
 compares that page with this class.
 """
 
+import json
 import os
 import re
 import typing
@@ -168,6 +169,22 @@ class Config:
     wechat_account_callback_key: str = secret("", "EncodingAESKey of the same.")
     wechat_timeout_seconds: float = setting(3.0, "Patience with WeChat.")
 
+    wechat_message_state: str = setting("formal", "Which mini-program a message opens: developer, trial or formal.")
+    apns_url: str = setting("https://api.push.apple.com", "Apple's push service; api.sandbox… for development builds.")
+    apns_key: str = secret("", "The provider's signing key, PEM as in the .p8 file; empty: no such channel.")
+    apns_key_id: str = setting("", "Id of that key.")
+    apns_team: str = setting("", "Id of the developer team.")
+    apns_topic: str = setting("", "Bundle id of the app.")
+    fcm_account: str = secret("", "JSON of a Firebase service account; empty: no such channel.")
+    fcm_legal_basis: str = setting("", "Where the legal basis for what FCM takes abroad is recorded; FCM needs one.")
+    fcm_url: str = setting("https://fcm.googleapis.com", "Base address of FCM.")
+    jpush_url: str = setting("https://api.jpush.cn", "Base address of JPush.")
+    jpush_app_key: str = setting("", "JPush's key of the app; empty: no such channel.")
+    jpush_master_secret: str = secret("", "JPush's master secret of the app.")
+    jpush_apns_production: bool = setting(True, "Whether JPush sends to Apple's production environment.")
+    sms_url: str = setting("", "Gateway of text messages (docs/channels.md); empty: no such channel.")
+    sms_secret: str = secret("", "Secret shared with the gateway, whsec_…, by Standard Webhooks.")
+
     webhook_private_addresses: bool = setting(False, "Whether webhooks may go to private addresses (tests, demo).")
     webhook_timeout_seconds: float = setting(15.0, "Patience with a webhook's receiver.")
     webhook_retry_seconds: float = setting(5.0, "First pause after a failed delivery; doubles up to six hours.")
@@ -233,11 +250,22 @@ class Config:
         ]
 
     def _channel_checks(self) -> list[tuple[bool, str]]:
-        keys = ("wechat_callback_key", "wechat_account_callback_key")
+        keys = {name: getattr(self, name) for name in ("wechat_callback_key", "wechat_account_callback_key")}
+        apple = (self.apns_key, self.apns_key_id, self.apns_team, self.apns_topic)
         return [
-            (bool(value) and not AES_KEY.fullmatch(value), f"{name.upper()}: 43 characters of base64")
-            for name in keys
-            for value in [getattr(self, name)]
+            *(
+                (bool(value) and not AES_KEY.fullmatch(value), f"{name.upper()}: 43 characters of base64")
+                for name, value in keys.items()
+            ),
+            (self.wechat_message_state not in ("developer", "trial", "formal"), "WECHAT_MESSAGE_STATE: developer, …"),
+            (any(apple) and not all(apple), "APNS_KEY: needs APNS_KEY_ID, APNS_TEAM and APNS_TOPIC beside it"),
+            (bool(self.fcm_account) and not self.fcm_legal_basis, "FCM_ACCOUNT: needs FCM_LEGAL_BASIS beside it"),
+            (bool(self.fcm_account) and not _is_account(self.fcm_account), "FCM_ACCOUNT: JSON of a service account"),
+            (bool(self.jpush_app_key) != bool(self.jpush_master_secret), "JPUSH_APP_KEY: needs JPUSH_MASTER_SECRET"),
+            (
+                bool(self.sms_url) != self.sms_secret.startswith("whsec_"),
+                "SMS_URL: needs SMS_SECRET beside it, whsec_ and base64",
+            ),
         ]
 
     def _gateway_checks(self) -> list[tuple[bool, str]]:
@@ -301,6 +329,15 @@ def _spells_keys(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_account(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    needed = ("project_id", "private_key", "client_email", "token_uri")
+    return isinstance(found, dict) and all(isinstance(found.get(name), str) for name in needed)
 
 
 def _are_networks(text: str) -> bool:

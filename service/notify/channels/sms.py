@@ -39,10 +39,10 @@ def judge(status: int, identifier: object = None, after: float = 0.0) -> Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Sms:
-    """The channel; `secret` is raw bytes."""
+    """The channel; `secret` is as Standard Webhooks writes it, whsec_ and base64."""
 
     url: str
-    secret: bytes = field(repr=False)
+    secret: str = field(repr=False)
     name: str = "sms"
     batch: int = 50
 

@@ -49,7 +49,7 @@ class Sandbox:
 @pytest.fixture
 def sandbox(app: APIFlask, config: Config) -> Iterator[Sandbox]:
     """The application's WeChat, with all three apps in use."""
-    kept = {name: app.extensions.pop(name, None) for name in ("wechat", "wechat_token")}, app.config["CHUNSHUI"]
+    kept = {name: app.extensions.pop(name, None) for name in ("wechat", "wechat_tokens")}, app.config["CHUNSHUI"]
     app.config["CHUNSHUI"] = replace(
         config,
         wechat_account_appid="wx account",

@@ -52,6 +52,7 @@ class Tokens:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._valkey, self._ask, self._clock = valkey, ask, clock
+        self.appid = appid
         self._wanted = {"grant_type": "client_credential", "appid": appid, "secret": secret}
         self._key = f"notify:wechat:{{{appid}}}:token"
         self._lock_key = f"notify:wechat:{{{appid}}}:lock"
