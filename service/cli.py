@@ -1,5 +1,6 @@
 """The `chunshui` command. Exit codes: 0 done, 1 refused or figures that disagree, 2 wrong use or settings."""
 
+import json
 import os
 import sys
 import time
@@ -117,11 +118,20 @@ def worker() -> None:
     "--apns-port", type=PORT, default=8004, show_default=True, help=words("APNs 的 HTTP/2 端口。", "Port, HTTP/2.")
 )
 @click.option("--callback-url", default="", help=words("微信消息推送的地址。", "Where WeChat's message push goes."))
-def sandbox(host: str, port: int, apns_port: int, callback_url: str) -> None:
+@click.option("--webhook-secret", "secrets", multiple=True, help=words("接收端的密钥 whsec_…。", "Secrets of /hooks."))
+def sandbox(**options: Any) -> None:
     """Every provider's stand-in until Ctrl-C."""
     from service.sandbox.command import main as serve
 
-    serve(host=host, port=port, apns_port=apns_port, callback_url=callback_url)
+    serve(**options)
+
+
+@main.command(help=words("输出 Webhook 事件的 AsyncAPI 文档。", "Print the AsyncAPI document of the webhooks' events."))
+def events() -> None:
+    """`docs/asyncapi.json`."""
+    from service.notify.catalogue import asyncapi
+
+    click.echo(json.dumps(asyncapi(), ensure_ascii=False, indent=2))
 
 
 @main.command(help=words("对运行中的系统演练。", "Rehearse against a running installation."))

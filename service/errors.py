@@ -31,6 +31,11 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "endpoint_disabled": (409, "该接收地址已停用", "This endpoint is disabled"),
     "endpoint_limit": (409, "接收地址数量已达上限", "No more endpoints are possible"),
     "endpoint_refused": (422, "该地址不能用作接收地址", "This address cannot receive webhooks"),
+    "endpoint_sealed": (
+        409,
+        "无法读取该接收地址的密钥，请重新登记",
+        "This endpoint's secret cannot be read, register it again",
+    ),
     "event_unknown": (404, "未知事件", "Unknown event"),
     "forbidden": (403, "无权进行此操作", "Not permitted"),
     "gateway_busy": (503, "当前加入的人较多，请稍后重试", "Many are joining just now, try again shortly"),

@@ -158,4 +158,6 @@ class Connection(asyncio.Protocol):
 
 async def serve(apns: Apns, *, host: str, port: int, tls: Any = None) -> asyncio.Server:
     """A listening server; port 0 takes a free one."""
-    return await asyncio.get_running_loop().create_server(lambda: Connection(apns), host, port, ssl=tls)
+    return await asyncio.get_running_loop().create_server(
+        lambda: Connection(apns), host, port, ssl=tls, reuse_port=True
+    )

@@ -3,11 +3,14 @@
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
+from typing import Any
 
 import uvloop
 
 from service.sandbox import apns, events
 from service.sandbox.doors import Doors, serve
+from service.sandbox.hooks import Hooks
 from service.sandbox.messages import Messages, Told
 from service.sandbox.wechat import APPID, SECRET, WeChat
 
@@ -31,7 +34,9 @@ class Calls:
         task.add_done_callback(self._under_way.discard)
 
 
-async def run(*, host: str, port: int, apns_port: int | None, callback_url: str = "") -> None:
+async def run(
+    *, host: str, port: int, apns_port: int | None, callback_url: str = "", secrets: Sequence[str] = ()
+) -> None:
     """Serve until SIGTERM or SIGINT, for the appid, secret and message push of the environment."""
     environ = os.environ
     wechat = WeChat(appid=environ.get("WECHAT_APPID") or APPID, secret=environ.get("WECHAT_SECRET") or SECRET)
@@ -44,7 +49,11 @@ async def run(*, host: str, port: int, apns_port: int | None, callback_url: str 
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    servers = [await serve(Doors(wechat, messages=Messages(wechat, sent=calls)), host=host, port=port)]
+    servers = [
+        await serve(
+            Doors(wechat, messages=Messages(wechat, sent=calls), hooks=Hooks(list(secrets))), host=host, port=port
+        )
+    ]
     if apns_port is not None:
         servers.append(await apns.serve(apns.Apns(wechat.faults), host=host, port=apns_port))
     await stopping.wait()
@@ -52,7 +61,7 @@ async def run(*, host: str, port: int, apns_port: int | None, callback_url: str 
         server.close()
 
 
-def main(*, host: str, port: int, apns_port: int | None = None, callback_url: str = "") -> None:
-    """Run the stand-ins until they are told to stop."""
+def main(**options: Any) -> None:
+    """Run the stand-ins with the options of `run` until they are told to stop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(host=host, port=port, apns_port=apns_port, callback_url=callback_url))
+        runner.run(run(**options))

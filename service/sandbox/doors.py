@@ -1,7 +1,8 @@
 """Requests to answers over HTTP/1.1: the providers' own addresses, and the sandbox's doors to look and to tell.
 
 The doors are `GET /healthz`, `POST /sandbox/codes`, `/sandbox/credits`, `/sandbox/devices`, `/sandbox/faults` (DELETE
-heals) and `GET /sandbox/messages`, `/sandbox/account` (the service account that FCM's stand-in trusts).
+heals) and `GET /sandbox/messages`, `/sandbox/hooks` (what came to the receiver of webhooks at `/hooks`),
+`/sandbox/account` (the service account that FCM's stand-in trusts).
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from service.sandbox.faults import Answer, SandboxError, read_fault
 from service.sandbox.fcm import PROJECT, Fcm
+from service.sandbox.hooks import Hooks
 from service.sandbox.jpush import JPush
 from service.sandbox.messages import Messages
 from service.sandbox.wechat import WeChat
@@ -24,10 +26,17 @@ class Doors:
     """Every provider that speaks HTTP/1.1, at one address. Without its own the sandbox makes what is missing."""
 
     def __init__(
-        self, wechat: WeChat, *, messages: Messages | None = None, fcm: Fcm | None = None, jpush: JPush | None = None
+        self,
+        wechat: WeChat,
+        *,
+        messages: Messages | None = None,
+        fcm: Fcm | None = None,
+        jpush: JPush | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self.wechat = wechat
         self.messages = messages or Messages(wechat)
+        self.hooks = hooks or Hooks([])
         self.fcm, self.jpush = fcm or Fcm(wechat.faults), jpush or JPush(wechat.faults)
 
     def answer(self, method: str, target: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
@@ -64,6 +73,7 @@ class Doors:
         doors: dict[str, Callable[[], Answer]] = {
             "POST /token": lambda: self.fcm.grant(body),
             f"POST /v1/projects/{PROJECT}/messages:send": lambda: self.fcm.send(_parse(body), entitled),
+            "POST /hooks": lambda: self.hooks.take(headers, body),
             "GET /v3/push/cid": lambda: self.jpush.cids(query, entitled),
             "POST /v3/push": lambda: self.jpush.push(_parse(body), entitled),
         }
@@ -73,6 +83,7 @@ class Doors:
         doors: dict[str, Callable[[], dict[str, Any]]] = {
             "GET /healthz": lambda: {"status": "ok"},
             "GET /sandbox/account": lambda: dict(self.fcm.account(f"http://{headers.get('host', '')}")),
+            "GET /sandbox/hooks": lambda: {"events": list(self.hooks.taken)},
             "GET /sandbox/messages": lambda: {"messages": [vars(one) for one in self.messages.told[-1000:]]},
             "POST /sandbox/codes": lambda: self._codes(_parse(body)),
             "POST /sandbox/credits": lambda: self._credits(_parse(body)),
