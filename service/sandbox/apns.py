@@ -49,6 +49,7 @@ class Apns:
     def __init__(self, faults: Faults, clock: Callable[[], float] = time.time) -> None:
         self.faults, self._clock = faults, clock
         self.told: list[tuple[str, dict[str, Any]]] = []
+        self._read: dict[str, tuple[object, object, object]] = {}
 
     def judge(self, headers: Mapping[str, str], body: bytes, known: dict[str, float]) -> Reply:
         """The answer; `known` has the provider tokens of this connection and when each was first seen."""
@@ -80,12 +81,11 @@ class Apns:
         if scheme.lower() != "bearer" or not token:
             return Reply(403, "MissingProviderToken")
         try:
-            kid = jwt.get_unverified_header(token).get("kid")
-            claims = jwt.decode(token, KEY.public_key(), algorithms=["ES256"], options={"verify_iat": False})
+            kid, team, issued = self._claims(token)
         except jwt.InvalidTokenError:
             return Reply(403, "InvalidProviderToken")
-        issued, now = claims.get("iat"), self._clock()
-        if kid != KEY_ID or claims.get("iss") != TEAM or not isinstance(issued, int) or issued > now + 60:
+        now = self._clock()
+        if kid != KEY_ID or team != TEAM or not isinstance(issued, int) or issued > now + 60:
             return Reply(403, "InvalidProviderToken")
         if now - issued > HOUR:
             return Reply(403, "ExpiredProviderToken")
@@ -94,6 +94,14 @@ class Apns:
                 return Reply(429, "TooManyProviderTokenUpdates")
             known[token] = now
         return None
+
+    def _claims(self, token: str) -> tuple[object, object, object]:
+        """Key id, team and time of issue of a token that is signed as it should be; each is verified once."""
+        if token not in self._read:
+            kid = jwt.get_unverified_header(token).get("kid")
+            claims = jwt.decode(token, KEY.public_key(), algorithms=["ES256"], options={"verify_iat": False})
+            self._read[token] = (kid, claims.get("iss"), claims.get("iat"))
+        return self._read[token]
 
 
 class Connection(asyncio.Protocol):

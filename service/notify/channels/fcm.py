@@ -88,8 +88,7 @@ def message(send: Send, now: datetime) -> bytes:
 def judge(status: int, answer: Mapping[str, Any], retry_after: float = 0.0) -> Outcome:
     """What an answer means. INVALID_ARGUMENT drops an address only if it alone is blamed: no field of ours is."""
     if status == 200:
-        name = answer.get("name")
-        return done(receipt=str(name) if name else None)
+        return done(receipt=str(answer["name"])) if "name" in answer else retry("no_name")
     error = answer.get("error")
     told = error if isinstance(error, dict) else {}
     found = told.get("details")

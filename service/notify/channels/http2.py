@@ -51,6 +51,8 @@ class Connection(asyncio.Protocol):
         self._flushing = False
         self._transport: asyncio.Transport | None = None
         self.open = False
+        # Until the other side has said how many streams it takes, it may take one.
+        self._most = 1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say the preface."""
@@ -85,10 +87,11 @@ class Connection(asyncio.Protocol):
                 raise
         if not self.open:
             raise ConnectionEndedError(unheard=True)
+        # One event may have made room for several: each who gets in sends the next one to look.
+        asyncio.get_running_loop().call_soon(self._wake)
 
     def _fits(self, size: int) -> bool:
-        few = len(self._streams) < self._state.remote_settings.max_concurrent_streams
-        return few and self._state.outbound_flow_control_window >= size
+        return len(self._streams) < self._most and self._state.outbound_flow_control_window >= size
 
     def _wake(self) -> None:
         """Let the next one that waits look again."""
@@ -120,6 +123,8 @@ class Connection(asyncio.Protocol):
         if isinstance(event, h2.events.ConnectionTerminated):
             self._end(event.last_stream_id)
             return
+        if isinstance(event, h2.events.RemoteSettingsChanged):
+            self._most = self._state.remote_settings.max_concurrent_streams
         if isinstance(event, (h2.events.WindowUpdated, h2.events.RemoteSettingsChanged)):
             self._wake()
             return

@@ -6,12 +6,16 @@ single devices comes only from requests with a single one: a request that one ma
 
 import asyncio
 import base64
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from typing import Any
+
+import redis
 
 from service.notify.channels.clients import Clients, unanswered
 from service.notify.channels.http import target
@@ -22,6 +26,8 @@ MOST_IDS = 1000
 LONGEST_SECONDS = 864_000
 PATIENCE_SECONDS = 15.0
 RATE_SECONDS = 60.0
+# JPush hands out ids of requests, a few at a time, and answers a repeat under one of them as before for a day.
+CIDS, CID_SECONDS = 10, 86_400
 INVALID_VALUE, NO_TARGET, RATE = 1003, 1011, 2002
 TABLE = {
     1000: retry("1000"),
@@ -75,6 +81,33 @@ def _number(value: Any) -> int:
         return 0
 
 
+class Cids:
+    """The `cid` of each request, the same for the same sends within a day, whichever process repeats them."""
+
+    def __init__(self, valkey: redis.Redis) -> None:
+        self._valkey = valkey
+        self._spare: list[str] = []
+
+    async def of(self, sends: Sequence[Send], fetch: Callable[[], Awaitable[list[str]]]) -> str | None:
+        """One that was given to these sends before, or a new one; None where there is none to be had."""
+        keys = "".join(sorted(send.key.hex for send in sends))
+        name = f"notify:jpush:cid:{hashlib.sha256(keys.encode()).hexdigest()}"
+        if not self._spare:
+            self._spare += await fetch()
+        if not self._spare:
+            return None
+        try:
+            return await asyncio.to_thread(self._choose, name, self._spare.pop())
+        except redis.RedisError:
+            return None
+
+    def _choose(self, name: str, fresh: str) -> str:
+        if self._valkey.set(name, fresh, nx=True, ex=CID_SECONDS):
+            return fresh
+        kept = self._valkey.get(name)
+        return kept.decode() if isinstance(kept, bytes) else fresh
+
+
 @dataclass(frozen=True, kw_only=True)
 class JPush:
     """The channel; `production` chooses Apple's environment, which is never left to a default."""
@@ -82,6 +115,7 @@ class JPush:
     app_key: str
     master_secret: str = field(repr=False)
     production: bool
+    cids: Cids
     url: str = URL
     name: str = "jpush"
     batch: int = MOST_IDS
@@ -108,19 +142,28 @@ class JPush:
         return first + await self._part(client, sends[middle:])
 
     async def _request(self, client: Clients, sends: Sequence[Send]) -> Outcome:
-        now = datetime.now(UTC)
-        whole = body(sends, production=self.production, now=now)
-        content = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
-        login = base64.b64encode(f"{self.app_key}:{self.master_secret}".encode()).decode()
-        headers = {"authorization": f"Basic {login}", "content-type": "application/json"}
+        whole = body(sends, production=self.production, now=datetime.now(UTC))
         goal = target(f"{self.url}/v3/push", trusted=True)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                answer = await client.http.post(goal, headers=headers, content=content)
+                cid = await self.cids.of(sends, partial(self._fetch, client))
+                content = json.dumps(whole | ({"cid": cid} if cid else {}), ensure_ascii=False, separators=(",", ":"))
+                answer = await client.http.post(goal, headers=self._headers(), content=content.encode())
         except Exception as error:
             return unanswered(error)
         reset = answer.headers.get("x-rate-limit-reset", "")
         return judge(answer.status, answer.json(), single=len(sends) == 1, reset=reset)
+
+    async def _fetch(self, client: Clients) -> list[str]:
+        """Some cids; none where JPush gives none, for a message without one is better than no message."""
+        goal = target(f"{self.url}/v3/push/cid?count={CIDS}", trusted=True)
+        answer = await client.http.get(goal, headers=self._headers())
+        found = answer.json().get("cidlist")
+        return [str(one) for one in found] if isinstance(found, list) else []
+
+    def _headers(self) -> dict[str, str]:
+        login = base64.b64encode(f"{self.app_key}:{self.master_secret}".encode()).decode()
+        return {"authorization": f"Basic {login}", "content-type": "application/json"}
 
 
 def _content(send: Send) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ import redis
 from service.config import Config
 from service.notify.channels.apns import Apns, ProviderTokens
 from service.notify.channels.fcm import AccountTokens, Fcm
-from service.notify.channels.jpush import JPush
+from service.notify.channels.jpush import Cids, JPush
 from service.notify.channels.sends import Channel
 from service.notify.channels.sms import Sms
 from service.notify.channels.wechat.messages import State, account_messages, account_notices, mini_program_messages
@@ -37,6 +37,7 @@ def configured(config: Config, valkey: redis.Redis) -> dict[str, Channel]:
                 app_key=config.jpush_app_key,
                 master_secret=config.jpush_master_secret,
                 production=config.jpush_apns_production,
+                cids=Cids(valkey),
                 url=config.jpush_url,
             )
         )

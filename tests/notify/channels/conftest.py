@@ -14,7 +14,7 @@ import redis
 from service.notify.channels.apns import Apns, ProviderTokens
 from service.notify.channels.clients import Clients
 from service.notify.channels.fcm import AccountTokens, Fcm
-from service.notify.channels.jpush import JPush
+from service.notify.channels.jpush import Cids, JPush
 from service.notify.channels.sends import Channel, Outcome, Send
 from service.notify.channels.wechat.messages import account_messages, account_notices, mini_program_messages
 from service.notify.channels.wechat.tokens import Tokens
@@ -83,7 +83,11 @@ class World:
                 project=googles.PROJECT, tokens=AccountTokens(self.doors.fcm.account(self.url)), url=self.url
             ),
             "jpush": lambda: JPush(
-                app_key=jiguang.APP_KEY, master_secret=jiguang.MASTER_SECRET, production=False, url=self.url
+                app_key=jiguang.APP_KEY,
+                master_secret=jiguang.MASTER_SECRET,
+                cids=Cids(self.valkey),
+                production=False,
+                url=self.url,
             ),
         }
         return made[name]()

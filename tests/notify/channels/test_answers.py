@@ -148,6 +148,7 @@ def refusal(code: str, *fields: str, status: str = "INVALID_ARGUMENT") -> dict[s
     ("status", "answer", "after", "expected"),
     [
         (200, {"name": "projects/p/messages/1"}, 0, "done"),
+        (200, {}, 0, "retry"),
         (404, refusal("UNREGISTERED"), 0, "drop_address"),
         (404, {}, 0, "permanent"),
         (400, refusal("INVALID_ARGUMENT"), 0, "drop_address"),

@@ -301,6 +301,55 @@ def test_one_malformed_id_spoils_nobody_elses_message(play: Play) -> None:
     play(story)
 
 
+def test_the_same_request_again_is_answered_as_before_by_any_process(play: Play) -> None:
+    async def story(world: World) -> None:
+        sends = [a_send("d1"), a_send("d2")]
+        first = await world.send("jpush", *sends)
+        # In another process, and in another order.
+        again = await world.send("jpush", *reversed(sends))
+        assert {outcome.receipt for outcome in (*first, *again)} == {first[0].receipt}
+        assert len(world.doors.jpush.told) == 1
+        other = await world.send("jpush", a_send("d1"), a_send("d2"))
+        assert other[0].receipt != first[0].receipt
+
+    play(story)
+
+
+@pytest.mark.parametrize("name", ["subscribe", "template", "apns", "fcm", "jpush"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\noops",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+        b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>",
+        b"nonsense\r\n\r\n",
+        b"",
+    ],
+)
+def test_garbage_is_tried_again_and_never_believed(play: Play, name: str, answer: bytes) -> None:
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(answer)
+        writer.close()
+
+    async def story(world: World) -> None:
+        for warm in ("subscribe", "fcm"):
+            await world.send(warm, a_send("o-ana"))
+        server = await asyncio.start_server(converse, "127.0.0.1", 0)
+        channel: Any = world.channel(name)
+        if name in ("subscribe", "template"):
+            channel.tokens.current()
+        elif name == "fcm":
+            await channel.tokens.current(world.client)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        moved = replace(channel, url=url + "/x" if name in ("subscribe", "template") else url)
+        (outcome,) = await world.send(moved, a_send(CHANNELS[name]))
+        assert outcome.kind == "retry"
+        server.close()
+
+    play(story)
+
+
 def test_jpush_with_the_wrong_secret_is_an_alarm(play: Play) -> None:
     async def story(world: World) -> None:
         channel = world.channel("jpush")

@@ -97,7 +97,8 @@ class Messages:
 
     async def _with_token(self, client: Clients, body: bytes) -> Outcome:
         """One attempt; a dead token is replaced and the attempt repeated once, and no more."""
-        token = await asyncio.to_thread(self.tokens.current)
+        held = self.tokens.at_hand()
+        token = held if held else await asyncio.to_thread(self.tokens.current)
         answer = await self._post(client, token, body)
         if errcode(answer) in TOKEN_DEAD:
             token = await asyncio.to_thread(self.tokens.replace, token)

@@ -60,11 +60,15 @@ class Tokens:
         # Within a process one thread looks, the others wait for what it finds.
         self._one = threading.Lock()
 
+    def at_hand(self) -> str | None:
+        """The token if this process has it and it is good as far as we know: without waiting for anybody."""
+        held = self._held
+        return held[0] if held is not None and held[1] > self._clock() else None
+
     def current(self) -> str:
         """A token that is good as far as we know; TokenRefusedError, or whatever `ask` raises."""
-        held = self._held
-        if held is not None and held[1] > self._clock():
-            return held[0]
+        if token := self.at_hand():
+            return token
         with self._one:
             held = self._held
             if held is None or held[1] <= self._clock():
