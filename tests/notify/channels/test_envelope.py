@@ -59,6 +59,16 @@ def test_a_message_for_another_app_is_refused() -> None:
         opened_by(SEAL, sealed_by_wechat(b"{}", appid="wxother"))
 
 
+def test_a_length_beyond_the_message_is_refused() -> None:
+    salt, appid = b"s" * 16, APPID.encode()
+    plain = salt + (10**6).to_bytes(4, "big") + b"{}" + appid
+    missing = 32 - len(plain) % 32
+    encryptor = SEAL._cipher().encryptor()
+    sealed = base64.b64encode(encryptor.update(plain + bytes([missing]) * missing)).decode()
+    with pytest.raises(EnvelopeError, match="length"):
+        opened_by(SEAL, sealed)
+
+
 def test_with_another_key_nothing_opens() -> None:
     other = Seal(APPID, TOKEN, decode_key(base64.b64encode(hashlib.sha256(b"x").digest()).decode().rstrip("=")))
     with pytest.raises(EnvelopeError):

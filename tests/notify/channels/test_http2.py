@@ -4,8 +4,12 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import h2.config
+import h2.connection
+import h2.events
+import h2.settings
 import pytest
 from cryptography import x509
 from hypercorn.asyncio import serve
@@ -91,6 +95,65 @@ def test_a_server_without_http2_is_an_error(tmp_path: Path) -> None:
             await post(pool, url)
 
     against_hypercorn(tmp_path, story, protocols=["http/1.1"])
+
+
+class Narrow(asyncio.Protocol):
+    """A server that takes its time to say how many requests it takes, and opens its window when it answers."""
+
+    def __init__(self, streams: int) -> None:
+        self._state = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        self._state.local_settings = h2.settings.Settings(
+            client=False, initial_values={h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: streams}
+        )
+        self._early: bytearray | None = bytearray()
+        self._open: dict[int, int] = {}
+        self.most = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        asyncio.get_running_loop().call_later(0.05, self._begin)
+
+    def _begin(self) -> None:
+        early, self._early = bytes(self._early or b""), None
+        self._state.initiate_connection()
+        self.data_received(early)
+
+    def data_received(self, data: bytes) -> None:
+        if self._early is not None:
+            self._early += data
+            return
+        for event in self._state.receive_data(data):
+            if isinstance(event, h2.events.RequestReceived):
+                self._open[event.stream_id] = 0
+                self.most = max(self.most, len(self._open))
+            elif isinstance(event, h2.events.DataReceived):
+                self._open[event.stream_id] += event.flow_controlled_length
+            elif isinstance(event, h2.events.StreamEnded):
+                asyncio.get_running_loop().call_later(0.01, self._answer, event.stream_id)
+        self._flush()
+
+    def _answer(self, stream: int) -> None:
+        self._state.acknowledge_received_data(self._open.pop(stream), stream)
+        self._state.send_headers(stream, [(":status", "200")], end_stream=True)
+        self._flush()
+
+    def _flush(self) -> None:
+        self._transport.write(self._state.data_to_send())
+
+
+@pytest.mark.parametrize(("streams", "size", "most"), [(3, 10, 3), (20, 10, 20), (10, 16_000, 4)])
+def test_never_more_at_once_than_the_server_takes_and_as_many(streams: int, size: int, most: int) -> None:
+    async def story() -> None:
+        narrow = Narrow(streams)
+        server = await asyncio.get_running_loop().create_server(lambda: narrow, "127.0.0.1", 0)
+        pool, url = Pool(private=True), f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        answers = await asyncio.gather(*(post(pool, url, b"x" * size) for _ in range(60)))
+        assert {answer.status for answer in answers} == {200}
+        assert narrow.most == most
+        pool.close()
+        server.close()
+
+    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 def test_a_private_address_is_refused_unless_the_operator_named_it() -> None:
