@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         self.open = False
         # Until the other side has said how many streams it takes, it may take one.
         self._most = 1
+        self._heard = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say the preface."""
@@ -69,8 +70,14 @@ class Connection(asyncio.Protocol):
         self._state.send_data(number, content, end_stream=True)
         self._streams[number] = stream
         self._flush_soon()
+        begun = asyncio.get_running_loop().time()
         try:
             return await stream.answer
+        except asyncio.CancelledError:
+            if self._heard < begun:
+                # Not a word since: it may be dead without our knowing, and would swallow all that follows.
+                self.close()
+            raise
         finally:
             self._forget(number)
 
@@ -110,6 +117,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
+        self._heard = asyncio.get_running_loop().time()
         try:
             events = self._state.receive_data(data)
         except h2.exceptions.ProtocolError:

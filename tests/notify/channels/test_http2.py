@@ -156,6 +156,50 @@ def test_never_more_at_once_than_the_server_takes_and_as_many(streams: int, size
     asyncio.run(asyncio.wait_for(story(), 20))
 
 
+def test_a_connection_that_fell_silent_is_not_used_again() -> None:
+    connections = []
+
+    async def converse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        writer.write(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")  # empty SETTINGS, and then nothing more
+
+    async def story() -> None:
+        server = await asyncio.start_server(converse, "127.0.0.1", 0)
+        pool, url = Pool(private=True), f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        # Something came on the first one's connection after it was sent, so only the second finds the silence.
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(post(pool, url), 0.2)
+        assert len(connections) == 2
+        pool.close()
+        server.close()
+        for writer in connections:
+            writer.close()
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
+def test_one_slow_answer_ends_no_connection_on_which_others_come() -> None:
+    async def story() -> None:
+        narrow = Narrow(3)
+        server = await asyncio.get_running_loop().create_server(lambda: narrow, "127.0.0.1", 0)
+        pool, url = Pool(private=True), f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        await post(pool, url)
+        (connection,) = pool._connections.values()
+        slow = asyncio.create_task(post(pool, url))
+        await asyncio.sleep(0)
+        narrow._answer = lambda stream: None  # type: ignore[method-assign]
+        await asyncio.sleep(0.02)
+        connection._heard = asyncio.get_running_loop().time()  # another's answer
+        slow.cancel()
+        await asyncio.gather(slow, return_exceptions=True)
+        assert connection.open
+        pool.close()
+        server.close()
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
 def test_a_private_address_is_refused_unless_the_operator_named_it() -> None:
     async def story() -> None:
         pool, goal = Pool(), "http://127.0.0.1:9/"

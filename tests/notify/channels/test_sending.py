@@ -275,7 +275,7 @@ def test_jpush_takes_a_thousand_at_once(play: Play) -> None:
     async def story(world: World) -> None:
         outcomes = await world.send("jpush", *[a_send(f"d{number}") for number in range(2001)])
         assert {outcome.kind for outcome in outcomes} == {"done"}
-        assert [len(ids) for ids in world.doors.jpush.told] == [1000, 1000, 1]
+        assert sorted(len(ids) for ids in world.doors.jpush.told) == [1, 1000, 1000]
 
     play(story)
 
