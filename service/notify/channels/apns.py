@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import jwt
@@ -175,5 +175,5 @@ class Apns:
         return done(receipt=receipt) if outcome.kind == "done" else outcome
 
     async def _post(self, client: Clients, send: Send, token: str, content: bytes) -> Answer:
-        goal = target(f"{self.url}/3/device/{send.address}", trusted=True)
+        goal = replace(target(self.url, trusted=True), path=f"/3/device/{send.address}".encode())
         return await client.http2.post(goal, headers=headers(send, topic=self.topic, token=token), content=content)

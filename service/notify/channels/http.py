@@ -10,7 +10,7 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -36,7 +36,8 @@ class Target:
     port: int
     tls: bool
     authority: bytes
-    path: bytes
+    # It may hold a token, or a device: nothing that prints a target shows it.
+    path: bytes = field(repr=False)
     trusted: bool = False
 
 

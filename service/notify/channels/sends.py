@@ -30,13 +30,13 @@ class Send:
     """
 
     delivery: int
-    address: str
+    address: str = field(repr=False)
     key: uuid.UUID
-    title: str = ""
-    text: str = ""
+    title: str = field(default="", repr=False)
+    text: str = field(default="", repr=False)
     template: str = ""
-    data: Mapping[str, str] = field(default_factory=dict)
-    page: str = ""
+    data: Mapping[str, str] = field(default_factory=dict, repr=False)
+    page: str = field(default="", repr=False)
     language: str = "zh"
     collapse: str = ""
     expires_at: datetime | None = None

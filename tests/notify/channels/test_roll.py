@@ -14,6 +14,7 @@ import redis
 
 from service.config import Config, ConfigError
 from service.notify.channels.clients import Clients
+from service.notify.channels.http import target
 from service.notify.channels.roll import configured
 from service.notify.channels.sends import Channel, Outcome, Send
 from service.notify.channels.sms import Sms
@@ -122,3 +123,8 @@ def test_a_text_message_is_signed_for_its_gateway(receiver: Receiver) -> None:
     assert arrival.verified(secret) == {"to": "+8613800000001", "text": send.text, "key": send.key.hex}
     receiver.reply = lambda _: Reply(429, headers={"Retry-After": "9"})
     assert asyncio.run(one_by_each({"sms": sms}, {"sms": send}))["sms"].after == 9
+
+
+def test_neither_a_send_nor_where_it_goes_shows_whom_or_what() -> None:
+    shown = repr(a_send("o-ana")) + repr(target("https://example.org/x?access_token=abc"))
+    assert not [one for one in ("o-ana", "主题党日", "pages/day", "abc") if one in shown]

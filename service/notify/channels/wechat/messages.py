@@ -6,8 +6,9 @@ Bodies are raw UTF-8, for WeChat refuses escaped Chinese. Sends to one person ne
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
+from urllib.parse import quote
 
 from service.notify.channels.clients import Clients, unanswered
 from service.notify.channels.http import target
@@ -106,7 +107,8 @@ class Messages:
         return judge(answer, self.table) if answer else retry("no_json")
 
     async def _post(self, client: Clients, token: str, body: bytes) -> Body:
-        goal = target(f"{self.url}?access_token={token}", trusted=True)
+        base = target(self.url, trusted=True)
+        goal = replace(base, path=base.path + f"?access_token={quote(token)}".encode())
         answer = await client.http.post(goal, headers={"content-type": "application/json"}, content=body)
         return answer.json() if answer.status < TROUBLE_STATUS else {}
 
