@@ -18,7 +18,8 @@ from service.notify.channels.wechat.answers import errcode, number
 
 # Ours must be gone before WeChat's: a token's last five minutes overlap with the next one's.
 MARGIN_SECONDS = 240.0
-LOCK_SECONDS = 10.0
+# Longer than the patience with WeChat, and short enough for who waits behind one that died.
+LOCK_SECONDS = 5.0
 LOOK_SECONDS = 0.05
 
 # KEYS: token. ARGV: the dead token. Throws it away unless another one has taken its place.
