@@ -9,6 +9,8 @@ from typing import Any
 import jwt
 import pytest
 
+from service.notify.channels.wechat import happenings
+from service.notify.channels.wechat.happenings import Chosen
 from service.sandbox import apns, events, fcm
 from service.sandbox.apns import Apns, Reply
 from service.sandbox.command import Calls
@@ -277,7 +279,19 @@ def test_every_fault_can_be_told_over_http(kind: str) -> None:
     assert doors.wechat.faults.happens(kind, "anybody") is None
 
 
-@pytest.mark.parametrize("path", ["/sandbox/credits", "/sandbox/devices"])
+def test_choices_are_told_as_an_event() -> None:
+    told: list[dict[str, Any]] = []
+    doors = Doors(WeChat(), tell=told.append)
+    for more in ({}, {"nested": True}, {"later": True}):
+        made = {"openid": "o-1", "choices": {TEMPLATE: "reject"}} | more
+        assert doors.answer("POST", "/sandbox/choices", json.dumps(made).encode()).status == 200
+    found = [happenings.read(event) for event in told]
+    assert [(one.openid, one.template, one.accepted, one.later) for (one,) in found if isinstance(one, Chosen)] == [
+        ("o-1", TEMPLATE, False, later) for later in (False, False, True)
+    ]
+
+
+@pytest.mark.parametrize("path", ["/sandbox/credits", "/sandbox/choices", "/sandbox/devices"])
 @pytest.mark.parametrize("told", [b"{}", b"[]", b'{"openids": 7, "devices": 7}'])
 def test_nonsense_at_the_new_doors(path: str, told: bytes) -> None:
     assert Doors(WeChat()).answer("POST", path, told).status == 400

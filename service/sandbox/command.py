@@ -24,11 +24,14 @@ class Calls:
         self._under_way: set[asyncio.Task[int]] = set()
 
     def __call__(self, message: Told) -> None:
-        """Call; the answer to the message does not wait for it."""
+        """Tell what became of a message; the answer to it does not wait for that."""
+        self.tell(events.sent(message.openid, message.template, message.number))
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Call with any event."""
         if self._caller is None:
             return
-        event = events.sent(message.openid, message.template, message.number)
-        twice = self._wechat.faults.happens("duplicate_event", message.openid) is not None
+        twice = self._wechat.faults.happens("duplicate_event", str(event["FromUserName"])) is not None
         task = asyncio.get_running_loop().create_task(self._caller.call(event, twice=twice))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
@@ -51,7 +54,9 @@ async def run(
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     servers = [
         await serve(
-            Doors(wechat, messages=Messages(wechat, sent=calls), hooks=Hooks(list(secrets))), host=host, port=port
+            Doors(wechat, messages=Messages(wechat, sent=calls), hooks=Hooks(list(secrets)), tell=calls.tell),
+            host=host,
+            port=port,
         )
     ]
     if apns_port is not None:

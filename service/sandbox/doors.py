@@ -1,8 +1,6 @@
 """Requests to answers over HTTP/1.1: the providers' own addresses, and the sandbox's doors to look and to tell.
 
-The doors are `GET /healthz`, `POST /sandbox/codes`, `/sandbox/credits`, `/sandbox/devices`, `/sandbox/faults` (DELETE
-heals) and `GET /sandbox/messages`, `/sandbox/hooks` (what came to the receiver of webhooks at `/hooks`),
-`/sandbox/account` (the service account that FCM's stand-in trusts).
+The doors are those that `_own` lists; docs/channels.md says what each takes.
 """
 
 import asyncio
@@ -11,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from service.sandbox import events
 from service.sandbox.faults import Answer, SandboxError, read_fault
 from service.sandbox.fcm import PROJECT, Fcm
 from service.sandbox.hooks import Hooks
@@ -33,10 +32,12 @@ class Doors:
         fcm: Fcm | None = None,
         jpush: JPush | None = None,
         hooks: Hooks | None = None,
+        tell: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         self.wechat = wechat
         self.messages = messages or Messages(wechat)
         self.hooks = hooks or Hooks([])
+        self._tell = tell
         self.fcm, self.jpush = fcm or Fcm(wechat.faults), jpush or JPush(wechat.faults)
 
     def answer(self, method: str, target: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
@@ -88,6 +89,7 @@ class Doors:
             "POST /sandbox/codes": lambda: self._codes(_parse(body)),
             "POST /sandbox/credits": lambda: self._credits(_parse(body)),
             "POST /sandbox/devices": lambda: self._devices(_parse(body)),
+            "POST /sandbox/choices": lambda: self._choices(_parse(body)),
             "POST /sandbox/faults": lambda: self._fault(_parse(body)),
             "DELETE /sandbox/faults": self._heal,
         }
@@ -110,6 +112,18 @@ class Doors:
             raise SandboxError("openids, template, count")
         for openid in openids:
             self.messages.credits[str(openid), template] += count
+        return {"status": "ok"}
+
+    def _choices(self, made: dict[str, Any]) -> dict[str, Any]:
+        """{"openid", "choices": {template: accept or reject}, "later"?, "nested"?} → the event that tells of them."""
+        openid, choices, nested = made.get("openid"), made.get("choices"), bool(made.get("nested"))
+        if not isinstance(openid, str) or not isinstance(choices, dict) or not choices:
+            raise SandboxError("openid, choices")
+        if made.get("later"):
+            for template in choices:
+                self._tell(events.changed(openid, template, nested=nested))
+        else:
+            self._tell(events.popup(openid, *((str(one), str(word)) for one, word in choices.items()), nested=nested))
         return {"status": "ok"}
 
     def _devices(self, given: dict[str, Any]) -> dict[str, Any]:
