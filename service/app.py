@@ -107,6 +107,7 @@ def holdings() -> "list[Holding]":
 
 def load_models() -> None:
     """Make every table known, also to a command that needs none of the routes."""
+    import service.notify.callbacks.models
     import service.org.accounts.models
     import service.org.geography.models
     import service.org.tree.models  # noqa: F401 - loaded for what it declares
@@ -121,6 +122,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.checkin.ledger import checked_in
     from service.live import reaping
     from service.notify.backlog import Backlog
+    from service.notify.callbacks import rules as callbacks
     from service.notify.courier import Courier, keep_house
     from service.org.accounts.keeping import keep_house as keep_accounts
     from service.org.keeping import forget_expired as keeping_logins
@@ -143,6 +145,8 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         # A run lasts for as long as there is something to deliver.
         Task("deliveries", 0.5, Courier(), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
+        Task("events of WeChat", 1.0, lambda app: callbacks.hand_on(app.extensions.get("wechat_listeners", ()), now())),
+        Task("events of WeChat kept", 3600.0, lambda _: callbacks.prune(now())),
         Task("accounts kept", 60.0, keep_accounts),
         Task("backlog", 15.0, lambda _: backlog.read(now())),
         # A change of the tree that was entered ahead holds from the first minute of its day.
@@ -159,6 +163,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.live import events as live_events
     from service.live import views as live
     from service.notify import views as notify
+    from service.notify.callbacks import views as callbacks
     from service.org import access
     from service.org import views as org
     from service.org.accounts import views as accounts
@@ -168,7 +173,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.org.tree import views as tree
 
     access.init_app(app)
-    for room in (org, accounts, geography, tree, people, person, activity, live, checkin, notify):
+    for room in (org, accounts, geography, tree, people, person, activity, live, checkin, notify, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

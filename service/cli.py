@@ -1,5 +1,6 @@
 """The `chunshui` command. Exit codes: 0 done, 1 refused or figures that disagree, 2 wrong use or settings."""
 
+import json
 import os
 import sys
 import time
@@ -24,6 +25,7 @@ from service.terminal import FOLDER, OWN_DATA, RUNNING, outages, refusals, setti
 MEMBERS = click.IntRange(1, 150_000)
 SECONDS = click.FloatRange(0, 86_400)
 SHARE = click.FloatRange(0, 1)
+PORT = click.IntRange(1, 65_535)
 DATA_DIR = click.option(
     "--data-dir",
     type=FOLDER,
@@ -107,6 +109,29 @@ def worker() -> None:
     configure(config.log_level, "worker")
     app, board = create_core(config), Board("worker")
     run(app, Crew(worker_tasks(app, board), board), config)
+
+
+@main.command(help=words("微信、APNs、FCM、极光的替身（测试与演示用）。", "Stand-ins for WeChat, APNs, FCM, JPush."))
+@click.option("--host", default="127.0.0.1", show_default=True, help=words("监听地址。", "Address to listen on."))
+@click.option("--port", type=PORT, default=8002, show_default=True, help=words("HTTP/1.1 端口。", "Port, HTTP/1.1."))
+@click.option(
+    "--apns-port", type=PORT, default=8004, show_default=True, help=words("APNs 的 HTTP/2 端口。", "Port, HTTP/2.")
+)
+@click.option("--callback-url", default="", help=words("微信消息推送的地址。", "Where WeChat's message push goes."))
+@click.option("--webhook-secret", "secrets", multiple=True, help=words("接收端的密钥 whsec_…。", "Secrets of /hooks."))
+def sandbox(**options: Any) -> None:
+    """Every provider's stand-in until Ctrl-C."""
+    from service.sandbox.command import main as serve
+
+    serve(**options)
+
+
+@main.command(help=words("输出 Webhook 事件的 AsyncAPI 文档。", "Print the AsyncAPI document of the webhooks' events."))
+def events() -> None:
+    """`docs/asyncapi.json`."""
+    from service.notify.catalogue import asyncapi
+
+    click.echo(json.dumps(asyncapi(), ensure_ascii=False, indent=2))
 
 
 @main.command(help=words("对运行中的系统演练。", "Rehearse against a running installation."))

@@ -4,6 +4,7 @@ The name of a setting's variable is its field name in capitals. `docs/operations
 compares that page with this class.
 """
 
+import json
 import os
 import re
 import typing
@@ -21,6 +22,7 @@ NODE = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s@:,/\[\]]+):[0-9]{1,5}"
 VALKEY_URL = re.compile(rf"(?:rediss?|unix)://.*|rediss?\+cluster://(?:[^\s@]*@)?{NODE}(?:,{NODE})*/?")
 
 ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://(?:\*\.)?(?:[^\s/*,:@\[\]]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.I)
+AES_KEY = re.compile(r"[A-Za-z0-9+/]{43}")
 # The default grace of a stream, and what an ending gateway needs besides: an overlap, good-byes and the last stays.
 RESTART_GRACE_SECONDS = 10.0 + 8.0
 
@@ -161,7 +163,27 @@ class Config:
     wechat_account_secret: str = secret("", "The Official Account's secret.")
     wechat_mobile_appid: str = setting("", "The Android and iOS apps' appid of the Open Platform; empty: no log-in.")
     wechat_mobile_secret: str = secret("", "The apps' secret.")
+    wechat_callback_token: str = secret("", "Token of the mini-program's message push; empty: no such door.")
+    wechat_callback_key: str = secret("", "EncodingAESKey of the same, 43 characters; secure mode only.")
+    wechat_account_callback_token: str = secret("", "Token of the Official Account's message push.")
+    wechat_account_callback_key: str = secret("", "EncodingAESKey of the same.")
     wechat_timeout_seconds: float = setting(3.0, "Patience with WeChat.")
+
+    wechat_message_state: str = setting("formal", "Which mini-program a message opens: developer, trial or formal.")
+    apns_url: str = setting("https://api.push.apple.com", "Apple's push service; api.sandbox… for development builds.")
+    apns_key: str = secret("", "The provider's signing key, PEM as in the .p8 file; empty: no such channel.")
+    apns_key_id: str = setting("", "Id of that key.")
+    apns_team: str = setting("", "Id of the developer team.")
+    apns_topic: str = setting("", "Bundle id of the app.")
+    fcm_account: str = secret("", "JSON of a Firebase service account; empty: no such channel.")
+    fcm_legal_basis: str = setting("", "Where the legal basis for what FCM takes abroad is recorded; FCM needs one.")
+    fcm_url: str = setting("https://fcm.googleapis.com", "Base address of FCM.")
+    jpush_url: str = setting("https://api.jpush.cn", "Base address of JPush.")
+    jpush_app_key: str = setting("", "JPush's key of the app; empty: no such channel.")
+    jpush_master_secret: str = secret("", "JPush's master secret of the app.")
+    jpush_apns_production: bool = setting(True, "Whether JPush sends to Apple's production environment.")
+    sms_url: str = setting("", "Gateway of text messages (docs/channels.md); empty: no such channel.")
+    sms_secret: str = secret("", "Secret shared with the gateway, whsec_…, by Standard Webhooks.")
 
     webhook_private_addresses: bool = setting(False, "Whether webhooks may go to private addresses (tests, demo).")
     webhook_timeout_seconds: float = setting(15.0, "Patience with a webhook's receiver.")
@@ -222,8 +244,28 @@ class Config:
             (not _are_networks(self.limits_exempt), "LIMITS_EXEMPT: needs networks such as 10.0.0.0/8"),
             (not 1 <= self.live_shards <= 64, "LIVE_SHARDS: 1 to 64"),
             *self._gateway_checks(),
+            *self._channel_checks(),
             (self.flush_seconds > self.renew_seconds, "FLUSH_SECONDS: at most RENEW_SECONDS"),
             (self.demo and self.wechat_api_url == PRODUCTION_WECHAT, "DEMO: never with the real WeChat"),
+        ]
+
+    def _channel_checks(self) -> list[tuple[bool, str]]:
+        keys = {name: getattr(self, name) for name in ("wechat_callback_key", "wechat_account_callback_key")}
+        apple = (self.apns_key, self.apns_key_id, self.apns_team, self.apns_topic)
+        return [
+            *(
+                (bool(value) and not AES_KEY.fullmatch(value), f"{name.upper()}: 43 characters of base64")
+                for name, value in keys.items()
+            ),
+            (self.wechat_message_state not in ("developer", "trial", "formal"), "WECHAT_MESSAGE_STATE: developer, …"),
+            (any(apple) and not all(apple), "APNS_KEY: needs APNS_KEY_ID, APNS_TEAM and APNS_TOPIC beside it"),
+            (bool(self.fcm_account) and not self.fcm_legal_basis, "FCM_ACCOUNT: needs FCM_LEGAL_BASIS beside it"),
+            (bool(self.fcm_account) and not _is_account(self.fcm_account), "FCM_ACCOUNT: JSON of a service account"),
+            (bool(self.jpush_app_key) != bool(self.jpush_master_secret), "JPUSH_APP_KEY: needs JPUSH_MASTER_SECRET"),
+            (
+                bool(self.sms_url) != self.sms_secret.startswith("whsec_"),
+                "SMS_URL: needs SMS_SECRET beside it, whsec_ and base64",
+            ),
         ]
 
     def _gateway_checks(self) -> list[tuple[bool, str]]:
@@ -287,6 +329,15 @@ def _spells_keys(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_account(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    needed = ("project_id", "private_key", "client_email", "token_uri")
+    return isinstance(found, dict) and all(isinstance(found.get(name), str) for name in needed)
 
 
 def _are_networks(text: str) -> bool:

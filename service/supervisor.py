@@ -24,6 +24,7 @@ from urllib.request import urlopen
 from service import embedded
 from service.config import Config, ConfigError
 from service.language import english, words
+from service.sandbox.settings import settings as sandbox_settings
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -179,13 +180,14 @@ def start(installation: Installation, config: dict[str, str], *, data_dir: Path,
     except embedded.EmbeddedError as error:
         raise InstallationError(str(error)) from None
     environ = settings(installation, config, data_dir=data_dir, say=say)
-    sandbox_port = installation.hold(8002, say) if sandbox else None
-    if sandbox_port:
-        environ["WECHAT_API_URL"] = f"http://127.0.0.1:{sandbox_port}"
+    ports = (installation.hold(8002, say), installation.hold(8004, say)) if sandbox else None
+    if ports:
+        own = {name: environ[name] for name in ("WECHAT_APPID", "WECHAT_SECRET") if environ.get(name)}
+        environ |= sandbox_settings(port=ports[0], apns_port=ports[1]) | own
     installation.config = Config.from_env(environ)
     note_settings(data_dir / ENVIRONMENT, environ)
     run_to_end([sys.executable, "-m", "service.cli", "db", "upgrade"], environ)
-    installation.processes = processes(environ, data_dir / "logs", sandbox_port)
+    installation.processes = processes(environ, data_dir / "logs", ports)
     for process in installation.processes:
         process.start()
     wait_ready(installation)
@@ -234,12 +236,14 @@ def running_settings(data_dir: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in shlex.split(path.read_text()))
 
 
-def processes(environ: dict[str, str], logs: Path, sandbox_port: int | None) -> list[Process]:
-    """Web, gateway and worker, and the stand-in for WeChat if there is one; the sandbox last to end."""
+def processes(environ: dict[str, str], logs: Path, sandbox: tuple[int, int] | None) -> list[Process]:
+    """Web, gateway and worker, and the stand-ins if there are any (ports: HTTP/1.1, HTTP/2); these last to end."""
     logs.mkdir(exist_ok=True)
     commands = {name: [sys.executable, "-m", "service.cli", name] for name in ("gateway", "web", "worker")}
-    if sandbox_port:
-        commands["sandbox"] = [sys.executable, "-m", "service.sandbox", "--port", str(sandbox_port)]
+    if sandbox:
+        push = f"http://127.0.0.1:{environ['WEB_PORT']}/api/v1/wechat/mini-program/push"
+        ports = ["--port", str(sandbox[0]), "--apns-port", str(sandbox[1]), "--callback-url", push]
+        commands["sandbox"] = [sys.executable, "-m", "service.sandbox", *ports]
     # With everything else ending too, there is nobody for whom the gateway should hold its members.
     endings = {"gateway": signal.SIGINT}
     return [

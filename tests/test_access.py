@@ -43,6 +43,8 @@ THINGS: dict[str, tuple[str, Any]] = {
     "GET /streams/{stream}/curve": ("organiser", None),
     "GET /endpoints/{endpoint}/deliveries": ("organiser", None),
     "POST /endpoints/{endpoint}/deliveries/{none}/retry": ("organiser", None),
+    "POST /endpoints/{endpoint}/secrets": ("organiser", None),
+    "POST /endpoints/{endpoint}/test": ("organiser", None),
     "DELETE /endpoints/{endpoint}": ("organiser", None),
     "GET /members/{member}": ("organiser", None),
     "PATCH /members/{member}": ("organiser", {"name": "李四"}),
@@ -123,7 +125,12 @@ MEMBERS = {
     "GET /activities/{activity}": None,
     "POST /activities/{activity}/check-ins": {"reference": "reference-1"},
 }
-PUBLIC = {"GET /activities/{activity}/qr.svg", "GET /certificates/keys"}
+PUBLIC = {
+    "GET /activities/{activity}/qr.svg",
+    "GET /certificates/keys",
+    "GET /wechat/{app}/push",
+    "POST /wechat/{app}/push",
+}
 
 
 @dataclass
@@ -148,8 +155,9 @@ def world(app: APIFlask, db: Session) -> World:
     holder = make_organiser(organisation=city)[0]
     proposer = make_organiser(organisation=city, role="system_administrator")[0]
     activity = make_activity(lead=city, invited=[city])
+    key = app.config["CHUNSHUI"].secret_key
     endpoint, _ = endpoints.register(
-        holder, url="https://example.org/", topics=["stream.count"], secret="s" * 32, private=False
+        holder, url="https://example.org/", topics=["stream.count"], secret=key, private=False
     )
     client, _ = clients.register(holder, name="推送", scopes=["events:read"], now=now)
     granter = make_organiser(organisation=province, role="security_administrator")[0]

@@ -13,8 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from service import sandbox
-from service.sandbox import APPID, SECRET, Answer, Doors, Fault, WeChat, serve
+from service.sandbox import wechat as stand_in
+from service.sandbox.doors import Doors, serve
+from service.sandbox.faults import Answer, Fault
+from service.sandbox.wechat import APPID, SECRET, WeChat
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -178,7 +180,7 @@ def test_faults_can_be_called_off(wechat: WeChat) -> None:
 
 
 def test_memory_is_bounded(wechat: WeChat, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "MOST_CODES", 3)
+    monkeypatch.setattr(stand_in, "MOST_CODES", 3)
     codes = [wechat.login("o-ana") for _ in range(5)]
     assert [exchange(wechat, code) for code in codes][:2] == [40029, 40029]
     assert len(wechat._codes) <= 3

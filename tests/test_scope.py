@@ -51,6 +51,7 @@ OPEN = {
     "second_factors": "found by account",
     "series": "names of series",
     "stream_sources": "part of a stream",
+    "wechat_events": "the worker alone reads it, and what it says goes within a day",
 }
 ASKED = re.compile(r"\b(?:FROM|JOIN|UPDATE|USING)\s+(?:ONLY\s+)?(\w+)")
 Other = aliased(Member)

@@ -204,6 +204,8 @@ def announce(seen: Snapshot) -> None:
         "activity": activity,
         "stream": seen.stream,
         "rehearsal": rehearsal,
+        # One point of a stream is recorded at a time, so that this rises from event to event.
+        "sequence": round(seen.as_of.timestamp() * 1000),
         "as_of": iso(seen.as_of),
         "basis": seen.basis,
         "reason": seen.reason,

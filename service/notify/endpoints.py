@@ -7,6 +7,7 @@ import re
 import secrets as randomness
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import httpx
@@ -16,13 +17,16 @@ from sqlalchemy import ColumnElement, false, func, or_, select
 from service import sealing
 from service.errors import ServiceError
 from service.extensions import db
+from service.notify.channels import signing as signatures
 from service.notify.channels.addresses import is_public, literal
-from service.notify.models import Endpoint
+from service.notify.models import Delivery, Endpoint, Outbox
+from service.notify.outbox import TOPICS
 from service.scope import everything, scoped
 
 log = structlog.get_logger(__name__)
 
 KEY_BYTES = 32
+TEST = "endpoint.test"
 # A name as it goes to the resolver, Chinese ones already in their ASCII form.
 HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 # Every event is multiplied by the endpoints that listen: the bound is on what one organisation may cause.
@@ -44,7 +48,7 @@ class Organiser(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where an endpoint is, with its secrets in the clear; never logged, never written."""
+    """Where an endpoint is, with its secrets in the clear, as `signing` keeps them; never logged, never written."""
 
     url: str
     secret: bytes
@@ -65,7 +69,7 @@ def register(
     mine = scoped(select(func.count(Endpoint.id)), Endpoint.organisation_id == organiser.organisation_id)
     if db.session.scalars(mine).one() >= MOST_ENDPOINTS:
         raise ServiceError("endpoint_limit", limit=MOST_ENDPOINTS)
-    signing = randomness.token_bytes(KEY_BYTES)
+    signing = signatures.fresh()
     endpoint = Endpoint(
         organisation_id=organiser.organisation_id,
         organisation_path=organiser.organisation_path,
@@ -120,6 +124,40 @@ def remove(endpoint: Endpoint) -> None:
     db.session.commit()
 
 
+def rotate(endpoint: Endpoint, *, secrets: Sequence[str], now: datetime) -> tuple[bytes, datetime]:
+    """A new signing secret for `endpoint`, and until when the one before is good too. Commits.
+
+    ServiceError endpoint_sealed if the one before cannot be opened, so that no receiver could be told of both.
+    """
+    # Whoever seals anew at the same time would write back what he read before.
+    db.session.refresh(endpoint, with_for_update=True)
+    try:
+        kept, subject_key = _open(endpoint, secrets=secrets)
+    except sealing.SealBrokenError:
+        db.session.rollback()
+        raise ServiceError("endpoint_sealed") from None
+    rotated = signatures.rotated(kept, now)
+    _seal(endpoint, signing=rotated, subject_key=subject_key, secret=secrets[0])
+    db.session.commit()
+    return signatures.current(rotated), now + signatures.OVERLAP
+
+
+def send_test(endpoint: Endpoint, *, now: datetime) -> Delivery:
+    """A test event on its way to `endpoint`, as any other would be, and to nobody else. Commits.
+
+    ServiceError endpoint_disabled.
+    """
+    if not endpoint.enabled:
+        raise ServiceError("endpoint_disabled")
+    event = Outbox(
+        topic=TEST, organisation_paths=[], payload={"endpoint": endpoint.id}, created_at=now, fanned_out_at=now
+    )
+    delivery = Delivery(event=event, endpoint_id=endpoint.id, due_at=now, give_up_at=now + TOPICS[TEST])
+    db.session.add_all((event, delivery))
+    db.session.commit()
+    return delivery
+
+
 def addresses(ids: Collection[int], *, secrets: Sequence[str]) -> dict[int, Address]:
     """Where the endpoints `ids` are; one whose secrets cannot be opened is left out and logged."""
     if not ids:
@@ -139,7 +177,9 @@ def reseal(secrets: Sequence[str]) -> int:
     """Seal with the first of `secrets` what another one sealed; how many endpoints. Commits."""
     stale = [
         endpoint
-        for endpoint in db.session.scalars(everything("every secret is sealed anew", select(Endpoint)))
+        for endpoint in db.session.scalars(
+            everything("every secret is sealed anew", select(Endpoint).with_for_update())
+        )
         if not sealing.of_secrets(tuple(secrets)).is_current(endpoint.secret_ciphertext)
     ]
     for endpoint in stale:

@@ -19,6 +19,8 @@ TOPICS: dict[str, timedelta] = {
     "activity.opened": timedelta(days=3),
     "checkin.created": timedelta(days=3),
     "stream.count": timedelta(minutes=10),
+    # To one endpoint that asked for it, and to no other.
+    "endpoint.test": timedelta(hours=1),
 }
 
 # Who someone is leaves this service as an opaque subject or not at all.

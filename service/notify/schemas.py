@@ -8,12 +8,15 @@ from service.fields import MAX_ID, Line, Moment
 from service.notify.models import STATES
 from service.notify.outbox import TOPICS
 
+# What can be listened to; a test event is asked for.
+HEARD = [topic for topic in TOPICS if topic != "endpoint.test"]
+
 
 class EndpointIn(Schema):
     """What an organiser registers."""
 
     url = Line(2048, required=True)
-    topics = List(String(validate=OneOf(list(TOPICS))), required=True, validate=Length(1, len(TOPICS)))
+    topics = List(String(validate=OneOf(HEARD)), required=True, validate=Length(1, len(HEARD)))
 
 
 class EndpointOut(Schema):
@@ -31,6 +34,13 @@ class EndpointCreatedOut(EndpointOut):
     """A new endpoint; the only time that its secret is shown."""
 
     secret = String()
+
+
+class EndpointSecretOut(Schema):
+    """A new secret of an endpoint, shown once; the one before is good until `previous_until`."""
+
+    secret = String()
+    previous_until = Moment()
 
 
 class EndpointsOut(Schema):

@@ -17,6 +17,7 @@ from service.notify.schemas import (
     DeliveryOut,
     EndpointCreatedOut,
     EndpointIn,
+    EndpointSecretOut,
     EndpointsOut,
 )
 
@@ -40,8 +41,12 @@ def register(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, 
         g.organiser, **json_data, secret=config.secret_key, private=config.webhook_private_addresses
     )
     shown = {name: getattr(endpoint, name) for name in ("id", "url", "topics", "enabled", "created_at")}
-    secret = "whsec_" + base64.b64encode(signing).decode()
-    return {**shown, "secret": secret}, 201, {"Cache-Control": "no-store"}
+    return {**shown, "secret": shown_secret(signing)}, 201, {"Cache-Control": "no-store"}
+
+
+def shown_secret(signing: bytes) -> str:
+    """A secret as Standard Webhooks writes it."""
+    return "whsec_" + base64.b64encode(signing).decode()
 
 
 @bp.get("/endpoints")
@@ -59,6 +64,31 @@ def remove(endpoint_id: int) -> str:
     """Remove a receiver with its deliveries"""
     endpoints.remove(endpoints.find(endpoint_id, g.organiser))
     return ""
+
+
+@bp.post(f"{ENDPOINT}/secrets")
+@push_service("endpoints:write")
+@bp.output(EndpointSecretOut, status_code=201)
+def rotate(endpoint_id: int) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Give a receiver a new secret
+
+    The one before stays good for a week, in which every request carries a signature under each.
+    """
+    config: Config = current_app.config["CHUNSHUI"]
+    endpoint, now = endpoints.find(endpoint_id, g.organiser), read_clock()
+    signing, until = endpoints.rotate(endpoint, secrets=config.secrets, now=now)
+    return {"secret": shown_secret(signing), "previous_until": until}, 201, {"Cache-Control": "no-store"}
+
+
+@bp.post(f"{ENDPOINT}/test")
+@push_service("endpoints:write")
+@bp.output(DeliveryOut, status_code=202)
+def test(endpoint_id: int) -> Any:
+    """Send a receiver a test event
+
+    It takes the way of every other event; its delivery shows what came of it.
+    """
+    return endpoints.send_test(endpoints.find(endpoint_id, g.organiser), now=read_clock())
 
 
 @bp.get(f"{ENDPOINT}/deliveries")

@@ -5,7 +5,6 @@ the client asks WeChat for a fresh code. Addresses carry the app's secret and ar
 """
 
 import logging
-import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +14,8 @@ from flask import current_app
 
 from service.config import Config
 from service.errors import ServiceError
+from service.notify.channels.wechat.answers import TOKEN_DEAD
+from service.notify.channels.wechat.tokens import TokenRefusedError, Tokens
 
 log = logging.getLogger(__name__)
 # httpx logs every address at INFO; ours have the secret in the query.
@@ -23,9 +24,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 BUSY = frozenset({-1, 45009, 45011})
 CODE_INVALID = frozenset({40029, 40163})
 RISK = 40226
-TOKEN_DEAD = frozenset({40001, 40014, 42001})
-# Ours must be gone before WeChat's: a token's last five minutes overlap with the next one's.
-TOKEN_MARGIN_SECONDS = 240.0
+STABLE_TOKEN = "/cgi-bin/stable_token"  # noqa: S105 - a path
 APPS = ("mini_program", "official_account", "mobile_app")
 
 
@@ -85,10 +84,11 @@ def phone_number(code: str, user: WechatUser) -> str:
     """
     path = "/wxa/business/getuserphonenumber"
     body = {"code": code, "openid": user.openid}
-    answer = call("POST", path, params={"access_token": access_token()}, json=body)
+    token = access_token()
+    answer = call("POST", path, params={"access_token": token}, json=body)
     if number(answer.get("errcode", 0)) in TOKEN_DEAD:
         # A refused token has spent no code: once more with a fresh one, and then no more.
-        answer = call("POST", path, params={"access_token": access_token(fresh=True)}, json=body)
+        answer = call("POST", path, params={"access_token": access_token(dead=token)}, json=body)
     check(path, answer)
     info = answer.get("phone_info")
     told = info if isinstance(info, dict) else {}
@@ -100,23 +100,27 @@ def phone_number(code: str, user: WechatUser) -> str:
     return str(told.get("purePhoneNumber", ""))
 
 
-def access_token(*, fresh: bool = False) -> str:
-    """The mini-program's access token, kept until shortly before its end.
+def access_token(*, dead: str | None = None) -> str:
+    """The mini-program's access token, the same for all processes; another one than `dead`, which WeChat refused."""
+    try:
+        return tokens().current() if dead is None else tokens().replace(dead)
+    except TokenRefusedError as error:
+        check(STABLE_TOKEN, {"errcode": error.code})
+        raise ServiceError("wechat_unavailable") from None
 
-    Each process keeps its own: the stable token is the same for all who ask until its last five minutes.
-    """
-    kept: tuple[str, float] | None = current_app.extensions.get("wechat_token")
-    if kept and kept[1] > time.monotonic() and not fresh:
-        return kept[0]
+
+def tokens() -> Tokens:
+    """The mini-program's tokens, as the channels of messages share them."""
     appid, secret = credentials("mini_program")
-    path, wanted = "/cgi-bin/stable_token", {"grant_type": "client_credential", "appid": appid, "secret": secret}
-    answer = call("POST", path, json=wanted)
-    check(path, answer)
-    token, seconds = answer.get("access_token"), number(answer.get("expires_in")) or 0
-    if not token or not isinstance(token, str):
-        raise ServiceError("wechat_unavailable")
-    current_app.extensions["wechat_token"] = (token, time.monotonic() + seconds - TOKEN_MARGIN_SECONDS)
-    return token
+    kept: Tokens | None = current_app.extensions.get("wechat_tokens")
+    if kept is None or kept.appid != appid:
+        kept = Tokens(current_app.extensions["valkey"], appid=appid, secret=secret, ask=_ask_for_token)
+        current_app.extensions["wechat_tokens"] = kept
+    return kept
+
+
+def _ask_for_token(body: dict[str, Any]) -> dict[str, Any]:
+    return call("POST", STABLE_TOKEN, json=body)
 
 
 def mint_code(openid: str) -> str:

@@ -1,16 +1,18 @@
-"""POST over kept HTTP/1.1 connections, to checked addresses only.
+"""Requests over kept HTTP/1.1 connections, and HTTP/2 ones where asked for, to checked addresses only.
 
-Made for very many small requests to a few receivers that nobody vouches for: an exchange costs a tenth of a
-general client's, heads and bodies of answers are bounded, redirects, cookies and proxies do not exist.
+Made for very many small requests to a few receivers: an exchange costs a tenth of a general client's (decision 22),
+heads and bodies of answers are bounded, redirects, cookies and proxies do not exist.
 """
 
 import asyncio
+import json
 import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import httpx
 
@@ -28,22 +30,33 @@ class AnswerError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """Where a URL leads."""
+    """Where a URL leads; `trusted` if the operator named it, so that it may be inside our own network."""
 
     host: str
     port: int
     tls: bool
     authority: bytes
-    path: bytes
+    # It may hold a token, or a device: nothing that prints a target shows it.
+    path: bytes = field(repr=False)
+    trusted: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Status and headers; of the body only whether the connection can be used after it."""
+    """Status, headers and body; the body is empty where it was not within bounds or had no stated end."""
 
     status: int
     headers: Mapping[str, str]
     reusable: bool
+    body: bytes = b""
+
+    def json(self) -> dict[str, Any]:
+        """The object that the body spells; an empty one if it spells none."""
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ class Connection:
 
 
 @lru_cache(maxsize=4096)
-def target(url: str) -> Target:
+def target(url: str, trusted: bool = False) -> Target:
     """Where `url` leads; httpx.InvalidURL if nowhere."""
     parsed = httpx.URL(url)
     tls = parsed.scheme == "https"
@@ -75,6 +88,7 @@ def target(url: str) -> Target:
         tls=tls,
         authority=parsed.netloc,
         path=parsed.raw_path or b"/",
+        trusted=trusted,
     )
 
 
@@ -89,7 +103,13 @@ class Client:
 
     async def post(self, goal: Target, *, headers: Mapping[str, str], content: bytes) -> Answer:
         """The answer; AddressRefusedError, NameUnknownError, AnswerError, EOFError or OSError if there is none."""
-        request = _request(goal, headers, content)
+        return await self._ask(goal, _request(b"POST", goal, headers, content))
+
+    async def get(self, goal: Target, *, headers: Mapping[str, str]) -> Answer:
+        """The same for a GET."""
+        return await self._ask(goal, _request(b"GET", goal, headers, b""))
+
+    async def _ask(self, goal: Target, request: bytes) -> Answer:
         kept = self._take(goal)
         if kept is not None:
             try:
@@ -120,7 +140,7 @@ class Client:
 
     async def _connect(self, goal: Target) -> Connection:
         failure: Exception = AddressRefusedError()
-        for address in await resolve(goal.host, goal.port, private=self._private):
+        for address in await resolve(goal.host, goal.port, private=self._private or goal.trusted):
             try:
                 reader, writer = await asyncio.open_connection(
                     address,
@@ -161,9 +181,9 @@ class Client:
             oldest.abort()
 
 
-def _request(goal: Target, headers: Mapping[str, str], content: bytes) -> bytes:
+def _request(method: bytes, goal: Target, headers: Mapping[str, str], content: bytes) -> bytes:
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("ascii")
-    line = b"POST %b HTTP/1.1\r\nhost: %b\r\n" % (goal.path, goal.authority)
+    line = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, goal.path, goal.authority)
     return b"%b%bcontent-length: %d\r\n\r\n%b" % (line, fields, len(content), content)
 
 
@@ -174,10 +194,11 @@ async def _read(reader: asyncio.StreamReader) -> Answer:
             status, headers = _head(await reader.readuntil(b"\r\n\r\n"))
             if status >= 200:
                 break
-        whole = await _skip_body(reader, status, headers)
+        body = await _body(reader, status, headers)
     except (asyncio.LimitOverrunError, ValueError) as error:
         raise AnswerError(str(error)) from None
-    return Answer(status, headers, reusable=whole and headers.get("connection", "").lower() != "close")
+    reusable = body is not None and headers.get("connection", "").lower() != "close"
+    return Answer(status, headers, reusable=reusable, body=body or b"")
 
 
 def _head(data: bytes) -> tuple[int, dict[str, str]]:
@@ -191,28 +212,26 @@ def _head(data: bytes) -> tuple[int, dict[str, str]]:
     return int(rest[:3]), headers
 
 
-async def _skip_body(reader: asyncio.StreamReader, status: int, headers: Mapping[str, str]) -> bool:
-    """Read a short body to its end, so that the connection can be used again; whether that was possible."""
+async def _body(reader: asyncio.StreamReader, status: int, headers: Mapping[str, str]) -> bytes | None:
+    """A short body; None for another, after which the connection cannot be used."""
     if status in (204, 304):
-        return True
+        return b""
     if headers.get("transfer-encoding", "").lower() == "chunked":
-        return await _skip_chunks(reader)
+        return await _chunks(reader)
     length = headers.get("content-length", "")
     if not (length.isascii() and length.isdigit()) or len(length) > 6 or int(length) > MAX_BODY_BYTES:
-        return False
-    await reader.readexactly(int(length))
-    return True
+        return None
+    return await reader.readexactly(int(length))
 
 
-async def _skip_chunks(reader: asyncio.StreamReader) -> bool:
-    total = 0
-    while total <= MAX_BODY_BYTES:
+async def _chunks(reader: asyncio.StreamReader) -> bytes | None:
+    body = bytearray()
+    while len(body) <= MAX_BODY_BYTES:
         size = int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16)
         if size == 0:
             # No trailers were asked for; with any there the connection is not worth the reading.
-            return await reader.readexactly(2) == b"\r\n"
+            return bytes(body) if await reader.readexactly(2) == b"\r\n" else None
         if not 0 < size <= MAX_BODY_BYTES:
-            return False
-        await reader.readexactly(size + 2)
-        total += size
-    return False
+            return None
+        body += (await reader.readexactly(size + 2))[:-2]
+    return None

@@ -16,9 +16,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
-from standardwebhooks import Webhook
 
 from service.clock import iso
+from service.notify.channels import signing
 from service.notify.channels.addresses import AddressRefusedError, NameUnknownError
 from service.notify.channels.http import AnswerError, Client, target
 
@@ -27,7 +27,7 @@ GONE = 410
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One delivery, ready to be signed and sent."""
+    """One delivery, ready to be signed and sent; `secret` as `signing` keeps it."""
 
     id: uuid.UUID
     topic: str
@@ -74,7 +74,7 @@ def body(message: Message) -> str:
 
 def headers(message: Message, *, content: str, now: datetime) -> dict[str, str]:
     """The request's headers, the signature among them; `now` is the time of this attempt."""
-    signature = Webhook(message.secret).sign(message.webhook_id, now, content)
+    signature = signing.sign(message.secret, message_id=message.webhook_id, content=content, now=now)
     return {
         "content-type": "application/json; charset=utf-8",
         "user-agent": "Chunshui-Webhooks/1",

@@ -14,7 +14,9 @@ from service.config import Config
 from service.org.access import COOKIE
 from service.org.models import Denial, Member, WechatIdentity
 from service.org.people.identity import identify
-from service.sandbox import Doors, Fault, WeChat
+from service.sandbox.doors import Doors
+from service.sandbox.faults import Fault
+from service.sandbox.wechat import WeChat
 from tests.factories import bearer, make_invitation, make_member, make_organiser
 
 PHONE = "13800000001"
@@ -47,7 +49,7 @@ class Sandbox:
 @pytest.fixture
 def sandbox(app: APIFlask, config: Config) -> Iterator[Sandbox]:
     """The application's WeChat, with all three apps in use."""
-    kept = {name: app.extensions.pop(name, None) for name in ("wechat", "wechat_token")}, app.config["CHUNSHUI"]
+    kept = {name: app.extensions.pop(name, None) for name in ("wechat", "wechat_tokens")}, app.config["CHUNSHUI"]
     app.config["CHUNSHUI"] = replace(
         config,
         wechat_account_appid="wx account",

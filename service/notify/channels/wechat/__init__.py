@@ -1,0 +1,1 @@
+"""WeChat's server API: messages to members, its access tokens, and what it calls back with."""
