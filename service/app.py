@@ -132,6 +132,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     """What `chunshui worker` does, room by room."""
     from service.activity import rules as activity
     from service.audit import anchors, chain, keeping
+    from service.checkin.attendance import roster
     from service.checkin.ledger import checked_in
     from service.live import reaping
     from service.notify.backlog import Backlog
@@ -154,6 +155,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("erasures", 3600.0, lambda _: rights.carry_on(now())),
         Task("names", 3600.0, lambda _: rights.age(now(), config.named_days)),
         Task("openings", 2.0, lambda _: activity.announce(now())),
+        Task("rosters", 5.0, lambda _: roster.freeze_due(now())),
         # A run lasts for as long as there is something to deliver.
         Task("deliveries", 0.5, Courier(), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),

@@ -25,3 +25,5 @@ class CheckInOut(Schema):
     method = fields.String()
     happened_at = Moment()
     received_at = Moment()
+    late = fields.Boolean()
+    annulled_at = Moment(allow_none=True)

@@ -9,6 +9,7 @@ from flask.sansio.blueprints import BlueprintSetupState
 
 from service.auth import member_required
 from service.checkin import rules
+from service.checkin.records import Attempt, check_ins_of
 from service.checkin.schemas import CheckInIn, CheckInOut
 from service.clock import now as read_clock
 from service.errors import ServiceError
@@ -42,7 +43,7 @@ def check_in(activity_id: int, json_data: dict[str, Any]) -> tuple[dict[str, Any
     201 the first time, 200 with the same record for the same reference again.
     """
     actor = g.actor
-    attempt = rules.Attempt(member=actor.member, organisation=actor.organisation, place=actor.place, **json_data)
+    attempt = Attempt(member=actor.member, organisation=actor.organisation, place=actor.place, **json_data)
     [answer] = rules.check_in(activity_id, [attempt], read_clock())
     if answer.record is None:
         raise refused(answer.refusal)
@@ -58,5 +59,5 @@ def refused(refusal: ServiceError | None) -> Exception:
 
 def shown(activity: int, member: int) -> list[dict[str, Any]]:
     """The member's check-ins of an activity, as CheckInOut shows them."""
-    found: list[dict[str, Any]] = CheckInOut(many=True).dump(rules.check_ins_of(activity, member))
+    found: list[dict[str, Any]] = CheckInOut(many=True).dump(check_ins_of(activity, member))
     return found

@@ -9,7 +9,8 @@ import pytest
 from apiflask import APIFlask
 
 from service.checkin.models import CheckIn
-from service.checkin.rules import Answer, Attempt, check_in
+from service.checkin.records import Attempt
+from service.checkin.rules import Answer, check_in
 from service.extensions import db
 from service.notify.models import Outbox
 from tests.concurrency import at_once, really_committed
