@@ -133,7 +133,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.activity import rules as activity
     from service.audit import anchors, chain, keeping
     from service.checkin.attendance import roster
-    from service.checkin.ledger import checked_in
+    from service.checkin.ledger import checked_in, taken_back
     from service.live import reaping
     from service.notify.backlog import Backlog
     from service.notify.courier import Courier, keep_house
@@ -144,7 +144,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.working import Task, look_at_services
 
     config: Config = app.config["CHUNSHUI"]
-    reaping.register_ledger(app, checked_in)
+    reaping.register_ledger(app, checked_in, taken_back)
     backlog = Backlog(board)
     return [
         *reaping.tasks(config, board),
@@ -172,6 +172,7 @@ def register_rooms(app: APIFlask) -> None:
     from service import pages
     from service.activity import views as activity
     from service.checkin import views as checkin
+    from service.checkin.attendance import views as attendance
     from service.live import events as live_events
     from service.live import views as live
     from service.notify import views as notify
@@ -184,7 +185,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.org.tree import views as tree
 
     access.init_app(app)
-    for room in (org, accounts, geography, tree, people, person, activity, live, checkin, notify):
+    for room in (org, accounts, geography, tree, people, person, activity, live, checkin, attendance, notify):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

@@ -67,8 +67,7 @@ class CheckIn(Scoped, Base):
             unique=True,
             postgresql_where=text("annulled_at IS NULL"),
         ),
-        # Whom an organiser took out of a sitting.
-        Index("ix_check_ins_barred", "sitting_id", "member_id", postgresql_where=text("annulled_by IS NOT NULL")),
+        Index("ix_check_ins_annulled", "sitting_id", "member_id", postgresql_where=text("annulled_at IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

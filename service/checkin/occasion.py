@@ -117,8 +117,13 @@ def find(activity: int) -> Occasion:
     if not rows:
         raise ServiceError("not_found")
     attendance, rehearsal, paths, frozen, *terms = rows[0][:8]
-    windows = tuple(Window(*row[8:12], tuple(zip(*row[12:15], strict=True))) for row in map(tuple, rows))
+    windows = tuple(window(*row[8:]) for row in rows)
     return Occasion(activity, attendance, rehearsal, tuple(paths), windows, frozen, margins(*terms))
+
+
+def window(sitting: int, opens_at: datetime, closes_at: datetime, streams: Any, *methods: Sequence[Any]) -> Window:
+    """A sitting's window, as FIND has it."""
+    return Window(sitting, opens_at, closes_at, streams, tuple(zip(*methods, strict=True)))
 
 
 def margins(late: int | None, offline: int | None, assisted: int | None, cap: int | None) -> Margins:

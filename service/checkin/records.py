@@ -99,7 +99,7 @@ INSERT = text(
         CAST(:entered AS bigint[]), CAST(:reasons AS text[]), CAST(:fingerprints AS bigint[]))
         AS new (member, reference, sitting, method, happened, late, organisation, place, entered, reason, fingerprint)
     WHERE new.entered IS NOT NULL OR NOT EXISTS (SELECT FROM check_ins c WHERE c.sitting_id = new.sitting
-        AND c.member_id = new.member AND c.annulled_by IS NOT NULL)
+        AND c.member_id = new.member AND c.annulled_at IS NOT NULL AND c.annulled_by IS NOT NULL)
     ON CONFLICT DO NOTHING RETURNING {COLUMNS}
     """  # noqa: S608 - column names of our own class
 )
@@ -154,6 +154,11 @@ def check_ins_of(activity: int, member: int) -> list[Record]:
     columns = [getattr(CheckIn, field.name) for field in fields(Record)]
     mine = scoped(select(*columns), CheckIn.activity_id == activity, CheckIn.member_id == member)
     return [Record(*row) for row in db.session.execute(mine.order_by(CheckIn.id))]
+
+
+def of_row(row: CheckIn) -> Record:
+    """A row as a record."""
+    return Record(**{field.name: getattr(row, field.name) for field in fields(Record)})
 
 
 def _keys(attempts: Iterable[Attempt]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, select, text, update
+from sqlalchemy import ColumnElement, select, text
 
 from service.checkin.models import Refusal
 from service.checkin.records import Attempt
@@ -54,11 +54,12 @@ def settle(
     activity: int, refusal: int, visible: ColumnElement[bool], *, by: int, settlement: str, now: datetime
 ) -> Refusal:
     """Say what became of a refusal. Commits; the first settlement stays. ServiceError not_found."""
-    this = (Refusal.id == refusal, Refusal.activity_id == activity, visible)
-    open_one = scoped(update(Refusal), *this, Refusal.settled_at.is_(None))
-    db.session.execute(open_one.values(settled_at=now, settled_by=by, settlement=settlement))
-    db.session.commit()
-    found = db.session.scalar(scoped(select(Refusal), *this))
+    question = scoped(select(Refusal), Refusal.id == refusal, Refusal.activity_id == activity, visible)
+    found = db.session.scalar(question.with_for_update().execution_options(populate_existing=True))
     if found is None:
+        db.session.rollback()
         raise ServiceError("not_found")
+    if found.settled_at is None:
+        found.settled_at, found.settled_by, found.settlement = now, by, settlement
+    db.session.commit()
     return found

@@ -30,11 +30,11 @@ def extend_check_ins() -> None:
     op.drop_index(op.f("ix_check_ins_activity_id"), table_name="check_ins")
     op.create_index("ix_check_ins_activity_id", "check_ins", ["activity_id", "member_id"], unique=False)
     op.create_index(
-        "ix_check_ins_barred",
+        "ix_check_ins_annulled",
         "check_ins",
         ["sitting_id", "member_id"],
         unique=False,
-        postgresql_where=sa.text("annulled_by IS NOT NULL"),
+        postgresql_where=sa.text("annulled_at IS NOT NULL"),
     )
     op.create_index(
         "uq_check_ins_standing",
@@ -238,7 +238,7 @@ def downgrade() -> None:
     for name in ("proxy", "second_person", "annulled"):
         op.drop_constraint(op.f(f"ck_check_ins_{name}"), "check_ins", type_="check")
     op.drop_index("uq_check_ins_standing", table_name="check_ins")
-    op.drop_index("ix_check_ins_barred", table_name="check_ins")
+    op.drop_index("ix_check_ins_annulled", table_name="check_ins")
     op.drop_index("ix_check_ins_activity_id", table_name="check_ins")
     op.create_index(op.f("ix_check_ins_activity_id"), "check_ins", ["activity_id"], unique=False)
     op.create_unique_constraint(op.f("uq_check_ins_sitting_id_member_id"), "check_ins", ["sitting_id", "member_id"])
