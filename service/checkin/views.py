@@ -34,8 +34,8 @@ bp = APIBlueprint("checkin", __name__, tag="Check-in")
 
 ACTIVITY = "/activities/<int(max=9223372036854775807):activity_id>"
 CHECK_IN = f"{ACTIVITY}/check-ins/<int(max=9223372036854775807):check_in_id>"
-# 500 entries with a reason each.
-BATCH_BYTES = 512 * 1024
+# 500 entries with a reason each, escaped.
+BATCH_BYTES = 1024 * 1024
 View = TypeVar("View", bound=Callable[..., Any])
 
 
