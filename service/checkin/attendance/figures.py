@@ -13,40 +13,43 @@ from sqlalchemy import text
 from service.extensions import db
 
 STANDS = "c.annulled_at IS NULL AND (c.method <> 'proxy' OR c.confirmed_at IS NOT NULL)"
-CAME = f"""
-    SELECT DISTINCT c.member_id FROM check_ins c /* scope: one activity */ WHERE c.activity_id = :activity AND {STANDS}
-"""  # noqa: S608 - a condition of our own
 # Below a path sort only longer ones: '.' precedes '/', and '/' precedes every digit.
 BELOW = "{0} >= :path AND {0} < :path || '/'"
 # By child: the next number of the path after the node's own, "" at the node itself.
 CHILD = "split_part(substr({0}, length(:path) + 2), '.', 1)"
-SUMS = f"""
-    count(*) FILTER (WHERE r.standing = 'expected') AS expected,
-    count(*) FILTER (WHERE r.standing = 'exempt') AS exempt,
-    count(*) FILTER (WHERE r.standing = 'expected' AND came.member_id IS NOT NULL) AS present,
-    count(*) FILTER (WHERE r.standing = 'exempt' AND came.member_id IS NOT NULL) AS exempt_present,
-    count(*) FILTER (WHERE r.standing = 'expected' AND came.member_id IS NULL AND l.member_id IS NOT NULL) AS on_leave,
-    count(*) FILTER (WHERE r.standing = 'expected' AND came.member_id IS NULL AND up.member_id IS NOT NULL) AS made_up
-    FROM roster_entries r /* scope: one activity, and a part of the tree */
-    LEFT JOIN ({CAME}) came ON came.member_id = r.member_id
-    LEFT JOIN (SELECT member_id FROM leaves WHERE activity_id = :activity AND state = 'approved') l
-        ON l.member_id = r.member_id
-    LEFT JOIN (SELECT member_id FROM make_ups WHERE activity_id = :activity AND annulled_at IS NULL) up
-        ON up.member_id = r.member_id
-"""  # noqa: S608 - conditions of our own
+# Looked up row by row through indexes, and not joined: a roster is asked about seconds after it was written, when the
+# planner knows nothing of it yet and would join it in a loop.
+ROWS = f"""
+    SELECT r.home_path, r.member_id, r.standing,
+        EXISTS (SELECT FROM check_ins c /* scope: one activity */
+            WHERE c.activity_id = r.activity_id AND c.member_id = r.member_id AND {STANDS}) AS came,
+        EXISTS (SELECT FROM leaves l /* scope: one activity */
+            WHERE l.activity_id = r.activity_id AND l.member_id = r.member_id AND l.state = 'approved') AS excused,
+        EXISTS (SELECT FROM make_ups u /* scope: one activity */
+            WHERE u.activity_id = r.activity_id AND u.member_id = r.member_id AND u.annulled_at IS NULL) AS made_up
+    FROM roster_entries r /* scope: one activity, and a part of the tree */ WHERE r.activity_id = :activity
+"""  # noqa: S608 - a condition of our own
+SUMS = """
+    count(*) FILTER (WHERE standing = 'expected') AS expected,
+    count(*) FILTER (WHERE standing = 'exempt') AS exempt,
+    count(*) FILTER (WHERE standing = 'expected' AND came) AS present,
+    count(*) FILTER (WHERE standing = 'exempt' AND came) AS exempt_present,
+    count(*) FILTER (WHERE standing = 'expected' AND NOT came AND excused) AS on_leave,
+    count(*) FILTER (WHERE standing = 'expected' AND NOT came AND made_up) AS made_up
+"""
 HOMES = text(
     f"""
     -- scope: an activity, and one node's part of the tree
-    SELECT {CHILD.format("r.home_path")} AS child, {SUMS}
-    WHERE r.activity_id = :activity AND {BELOW.format("r.home_path")} GROUP BY 1 ORDER BY 1
-    """
+    SELECT {CHILD.format("home_path")} AS child, {SUMS}
+    FROM ({ROWS} AND {BELOW.format("r.home_path")}) one GROUP BY 1 ORDER BY 1
+    """  # noqa: S608 - conditions of our own
 )
 STAYING = text(
     f"""
     -- scope: an activity, and who stays within one node's part of the tree
     SELECT {SUMS}
-    WHERE r.activity_id = :activity AND {BELOW.format("r.receiving_path")} AND NOT ({BELOW.format("r.home_path")})
-    """
+    FROM ({ROWS} AND {BELOW.format("r.receiving_path")} AND NOT ({BELOW.format("r.home_path")})) one
+    """  # noqa: S608 - conditions of our own
 )
 GUESTS = text(
     f"""
@@ -70,14 +73,11 @@ METHODS = text(
 MISSING = text(
     f"""
     -- scope: an activity, and one node's part of the tree
-    SELECT r.home_path, m.id, m.name FROM roster_entries r JOIN members m ON m.id = r.member_id
-    WHERE r.activity_id = :activity AND {BELOW.format("r.home_path")} AND r.standing = 'expected'
-        AND (r.home_path, r.member_id) > (:after_path, :after)
-        AND NOT EXISTS (SELECT FROM check_ins c WHERE c.activity_id = r.activity_id AND c.member_id = r.member_id
-            AND {STANDS})
-        AND NOT EXISTS (SELECT FROM leaves l WHERE l.activity_id = r.activity_id AND l.member_id = r.member_id
-            AND l.state = 'approved')
-    ORDER BY r.home_path, r.member_id LIMIT :most
+    SELECT one.home_path, m.id, m.name
+    FROM ({ROWS} AND {BELOW.format("r.home_path")} AND r.standing = 'expected'
+        AND (r.home_path, r.member_id) > (:after_path, :after)) one
+    JOIN members m ON m.id = one.member_id
+    WHERE NOT came AND NOT excused ORDER BY one.home_path, one.member_id LIMIT :most
     """  # noqa: S608 - conditions of our own
 )
 MOST = 500

@@ -19,8 +19,7 @@ from service.scope import everything, scoped
 # An activity whose start was missed for longer is not frozen any more: the members of its day are not known now.
 MISSED = timedelta(hours=48)
 # An organisation is invited with all below it, a joint body through whichever of its parents. Of several attachments
-# the one with an invited branch counts, then the latest. The materialised parts are small beside the members; they
-# let the planner hash where its guess about dated ranges would have it look up each member.
+# the one with an invited branch counts, then the latest.
 FREEZE = text(
     """
     -- scope: the members of the invited organisations, on that day
@@ -107,10 +106,14 @@ def of(activity: int) -> Roster | None:
 
 
 def _write(activity: Activity, start: datetime, now: datetime) -> None:
+    # The planner cannot guess dated ranges, and would join 150,000 members in a loop; afterwards it knows the roster.
+    db.session.execute(text("SET LOCAL enable_nestloop = off"))
     day, terms = day_of(start), db.session.get(Terms, activity.id)
     label = rehearsed("") if activity.rehearsal else ""
     values = {"activity": activity.id, "day": day, "rehearsal": activity.rehearsal, "label": label}
     db.session.execute(FREEZE, values)
+    db.session.execute(text("SET LOCAL enable_nestloop = on"))
+    db.session.execute(text("ANALYZE roster_entries"))
     expected, exempt = db.session.execute(COUNT, values).one()
     db.session.add(
         Roster(
