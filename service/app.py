@@ -121,6 +121,7 @@ def holdings() -> "list[Holding]":
 
 def load_models() -> None:
     """Make every table known, also to a command that needs none of the routes."""
+    import service.checkin.onsite.models
     import service.org.accounts.models
     import service.org.geography.models
     import service.org.tree.models  # noqa: F401 - loaded for what it declares
@@ -173,6 +174,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.activity import views as activity
     from service.checkin import views as checkin
     from service.checkin.attendance import views as attendance
+    from service.checkin.onsite import views as onsite
     from service.live import events as live_events
     from service.live import views as live
     from service.notify import views as notify
@@ -185,7 +187,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.org.tree import views as tree
 
     access.init_app(app)
-    for room in (org, accounts, geography, tree, people, person, activity, live, checkin, attendance, notify):
+    for room in (org, accounts, geography, tree, people, person, activity, live, checkin, attendance, onsite, notify):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

@@ -33,6 +33,15 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "endpoint_refused": (422, "该地址不能用作接收地址", "This address cannot receive webhooks"),
     "event_unknown": (404, "未知事件", "Unknown event"),
     "forbidden": (403, "无权进行此操作", "Not permitted"),
+    "gate_code_elsewhere": (409, "此二维码属于其他活动或场次", "This code belongs to another activity or sitting"),
+    "gate_code_expired": (409, "二维码已过期，请重新扫描", "The code has expired, scan the one that is shown now"),
+    "gate_code_replayed": (
+        409,
+        "此二维码您已使用过，请重新扫描",
+        "You have used this code before, scan the one that is shown now",
+    ),
+    "gate_code_unknown": (403, "二维码无效", "The code is not valid"),
+    "gate_limit": (409, "签到设备数量已达上限", "No more gates are possible"),
     "gateway_busy": (503, "当前加入的人较多，请稍后重试", "Many are joining just now, try again shortly"),
     "gateway_full": (503, "连接数已满，请稍后重试", "No more connections here, try again shortly"),
     "gateway_memory": (503, "服务器内存不足，请稍后重试", "No more memory here, try again shortly"),
@@ -68,6 +77,7 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "organisation_in_use": (409, "仍有下级组织或党员，请先转移", "Something still belongs to it; move that first"),
     "organisation_level": (409, "该层级不能隶属于此组织", "This level cannot lie below that organisation"),
     "origin_refused": (403, "不接受来自此页面的连接", "Connections from this page are not accepted"),
+    "pairing_invalid": (403, "配对码无效、已使用或已过期", "Pairing code invalid, used or expired"),
     "parent_unknown": (422, "没有此上级", "No such parent"),
     "phone_unknown": (
         403,

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from service.activity.models import Activity
 from service.checkin import refusals
 from service.checkin.attendance import leaves, roster
+from service.checkin.onsite import gates
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.rules import check_in
 from service.clock import iso
@@ -63,6 +64,8 @@ THINGS: dict[str, tuple[str, Any]] = {
     "PUT /attachments/{attachment}/confirmation": ("organiser", None),
     "DELETE /attachments/{attachment}": ("organiser", None),
     "PUT /activities/{activity}/attendance-terms": ("organiser", {"late_minutes": 5}),
+    "POST /activities/{activity}/gates/{gate}/pairing": ("organiser", None),
+    "DELETE /activities/{activity}/gates/{gate}": ("organiser", None),
     "GET /activities/{held}/attendance?node={city}": ("branch_secretary", None),
     "GET /activities/{held}/missing?node={city}": ("branch_secretary", None),
     "POST /activities/{activity}/check-ins/batch": ("branch_secretary", {"check_ins": [{}]}),
@@ -84,6 +87,7 @@ LISTS = {
     "GET /attachments": ("organiser", "attachments", "attachment"),
     "GET /clients": ("organiser", "clients", "client"),
     "GET /activities/{activity}/check-in-refusals": ("branch_secretary", "refusals", "refusal"),
+    "GET /activities/{activity}/gates": ("organiser", "gates", "gate"),
     "GET /activities/{activity}/leaves": ("branch_secretary", "leaves", "leave"),
     "GET /accounts": ("security_administrator", "accounts", "account"),
     "GET /recoveries": ("security_administrator", "recoveries", "recovery"),
@@ -119,6 +123,7 @@ MAKING: dict[str, tuple[str, Callable[["World"], Any]]] = {
         "branch_secretary",
         lambda world: {"member": world.numbers["member"], "reason": "出差"},
     ),
+    "POST /activities/{activity}/gates": ("organiser", lambda world: {"name": "门口"}),
     "POST /activities/{activity}/guests": ("branch_secretary", lambda world: {"member": world.numbers["member"]}),
     "POST /activities/{held}/make-ups": (
         "branch_secretary",
@@ -145,7 +150,7 @@ OWN = {
     "POST /oauth/token", "POST /endpoints", "POST /clients", "GET /me/data", "PATCH /me", "POST /me/erasure",
     "GET /me/consents", "POST /me/consents", "DELETE /me/consents/{purpose}", "GET /me/attachments",
     "POST /me/attachments", "POST /me/certificate", "DELETE /me/binding",
-    "DELETE /activities/{activity}/check-ins/{reference}",
+    "DELETE /activities/{activity}/check-ins/{reference}", "POST /gates/pairing",
 }  # fmt: skip
 # Made under an organisation that is named in the body, or for the whole country; tests/activity and
 # tests/org/geography hold who may.
@@ -198,6 +203,7 @@ def world(app: APIFlask, db: Session) -> World:
     numbers = {
         **attended,
         "held": held.id,
+        "gate": gates.register(holder, activity.id, "门口", now)[0].id,
         "activity": activity.id,
         "stream": activity.sittings[0].streams[0].id,
         "endpoint": endpoint.id,

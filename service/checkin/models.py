@@ -44,7 +44,7 @@ MOMENT = DateTime(timezone=True)
 @holds(
     purpose="attendance",
     keeps="named",
-    internal="id method received_at late fingerprint",
+    internal="id method received_at late fingerprint gate_id code_slot",
     personal="entered_by confirmed_by annulled_by",
     sensitive="activity_id sitting_id member_id named_member_id reference happened_at organisation_path place_path "
     "reason confirmed_at annulled_at annul_reason",
@@ -59,6 +59,16 @@ class CheckIn(Scoped, Base):
         CheckConstraint("method <> 'proxy' OR (entered_by IS NOT NULL AND reason IS NOT NULL)", name="proxy"),
         CheckConstraint("confirmed_by <> entered_by", name="second_person"),
         CheckConstraint("(annulled_at IS NULL) = (annul_reason IS NULL)", name="annulled"),
+        CheckConstraint("(gate_id IS NULL) = (code_slot IS NULL)", name="code"),
+        # A code serves a member once, whatever became of that check-in.
+        Index(
+            "uq_check_ins_code",
+            "member_id",
+            "gate_id",
+            "code_slot",
+            unique=True,
+            postgresql_where=text("gate_id IS NOT NULL"),
+        ),
         Index("ix_check_ins_activity_id", "activity_id", "member_id"),
         Index(
             "uq_check_ins_standing",
@@ -88,6 +98,9 @@ class CheckIn(Scoped, Base):
     late: Mapped[bool] = mapped_column(Boolean, server_default=false())
     organisation_path: Mapped[str] = mapped_column(PATH)
     place_path: Mapped[str] = mapped_column(PATH)
+    # The gate whose code was read, and the slot of that code.
+    gate_id: Mapped[int | None] = mapped_column(BigInteger)
+    code_slot: Mapped[int | None] = mapped_column(BigInteger)
     # The organiser who entered it for the member, and why; a proxy stands once another one has confirmed it.
     entered_by: Mapped[int | None] = mapped_column(BigInteger)
     reason: Mapped[str | None] = mapped_column(Text)

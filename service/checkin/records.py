@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import select, text
 
@@ -15,6 +15,16 @@ from service.extensions import db
 from service.scope import scoped
 
 Key = tuple[int, str]
+
+
+class Read(Protocol):
+    """The code that a member has read: which gate showed it, and in which slot of time."""
+
+    @property
+    def gate(self) -> int: ...
+
+    @property
+    def slot(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,16 +102,25 @@ INSERT = text(
     f"""
     -- scope: the members who ask
     INSERT INTO check_ins (activity_id, received_at, member_id, reference, sitting_id, method, happened_at, late,
-        organisation_path, place_path, entered_by, reason, fingerprint)
+        organisation_path, place_path, entered_by, reason, fingerprint, gate_id, code_slot)
     SELECT :activity, :now, new.* FROM unnest(CAST(:members AS bigint[]), CAST(:references AS text[]),
         CAST(:sittings AS bigint[]), CAST(:methods AS text[]), CAST(:happened AS timestamptz[]),
         CAST(:late AS boolean[]), CAST(:organisations AS text[]), CAST(:places AS text[]),
-        CAST(:entered AS bigint[]), CAST(:reasons AS text[]), CAST(:fingerprints AS bigint[]))
-        AS new (member, reference, sitting, method, happened, late, organisation, place, entered, reason, fingerprint)
+        CAST(:entered AS bigint[]), CAST(:reasons AS text[]), CAST(:fingerprints AS bigint[]),
+        CAST(:gates AS bigint[]), CAST(:slots AS bigint[]))
+        AS new (member, reference, sitting, method, happened, late, organisation, place, entered, reason, fingerprint,
+            gate, slot)
     WHERE new.entered IS NOT NULL OR NOT EXISTS (SELECT FROM check_ins c WHERE c.sitting_id = new.sitting
         AND c.member_id = new.member AND c.annulled_at IS NOT NULL AND c.annulled_by IS NOT NULL)
     ON CONFLICT DO NOTHING RETURNING {COLUMNS}
     """  # noqa: S608 - column names of our own class
+)
+REPLAYED = text(
+    """
+    -- scope: the members who ask
+    SELECT member_id, gate_id, code_slot FROM check_ins WHERE (member_id, gate_id, code_slot) IN (
+        SELECT * FROM unnest(CAST(:members AS bigint[]), CAST(:gates AS bigint[]), CAST(:slots AS bigint[])))
+    """
 )
 STANDING = text(
     """
@@ -113,12 +132,30 @@ STANDING = text(
 )
 
 
+def replayed(read: Mapping[Key, Read]) -> set[Key]:
+    """Those whose member has checked in by this very code before."""
+    values = {
+        "members": [member for member, _ in read],
+        "gates": [one.gate for one in read.values()],
+        "slots": [one.slot for one in read.values()],
+    }
+    rows = {tuple(row) for row in db.session.execute(REPLAYED, values)}
+    return {key for key, one in read.items() if (key[0], one.gate, one.slot) in rows}
+
+
 def known(attempts: Sequence[Attempt]) -> list[Record]:
     """The records of references that are there already, whatever became of them."""
     return [Record(*row) for row in db.session.execute(KNOWN, _keys(attempts))]
 
 
-def insert(occasion: Occasion, attempts: Sequence[Attempt], seats: Mapping[Key, Seat], now: datetime) -> list[Record]:
+def insert(
+    occasion: Occasion,
+    attempts: Sequence[Attempt],
+    seats: Mapping[Key, Seat],
+    now: datetime,
+    *,
+    read: Mapping[Key, Read],
+) -> list[Record]:
     """The records of those `attempts` that were not there yet; the others are left to the caller."""
     if not attempts:
         return []
@@ -135,6 +172,8 @@ def insert(occasion: Occasion, attempts: Sequence[Attempt], seats: Mapping[Key, 
         "entered": [attempt.entered_by for attempt in attempts],
         "reasons": [attempt.reason for attempt in attempts],
         "fingerprints": [attempt.fingerprint for attempt in attempts],
+        "gates": [read[attempt.key].gate if attempt.key in read else None for attempt in attempts],
+        "slots": [read[attempt.key].slot if attempt.key in read else None for attempt in attempts],
     }
     return [Record(*row) for row in db.session.execute(INSERT, columns | _keys(attempts))]
 

@@ -8,7 +8,7 @@ refused is kept too, after all check-ins of the same transaction and in the same
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +20,8 @@ from service.activity.audience import invites
 from service.checkin import proxies, records, refusals
 from service.checkin.models import ASSISTED
 from service.checkin.occasion import Occasion, Seat, find, listed, seat, welcome
+from service.checkin.onsite import gates
+from service.checkin.onsite.codes import Claim
 from service.checkin.records import Attempt, Key, Record
 from service.clock import iso
 from service.errors import ServiceError
@@ -82,23 +84,25 @@ def settle(occasion: Occasion, attempts: Sequence[Attempt], now: datetime) -> An
 def _settle_together(occasion: Occasion, attempts: Sequence[Attempt], now: datetime) -> Answers:
     answers = _first_answers(occasion, attempts)
     open_ones = [attempt for attempt in attempts if attempt.key not in answers]
-    refused = turned_away(occasion, open_ones, now)
+    claims, unproven = gates.proven(occasion, open_ones, now)
+    # Who may not come is told that, and nothing of his code.
+    refused = unproven | turned_away(occasion, open_ones, now)
     seats: dict[Key, Seat] = {}
     for attempt in open_ones:
         if attempt.key not in refused:
             try:
-                seats[attempt.key] = admit(occasion, attempt, now)
+                seats[attempt.key] = admit(occasion, attempt, now, claims.get(attempt.key))
             except ServiceError as refusal:
                 refused[attempt.key] = refusal
     refused |= proxies.beyond_cap(occasion, [attempt for attempt in open_ones if attempt.key in seats])
     admitted = [attempt for attempt in open_ones if attempt.key in seats and attempt.key not in refused]
-    made = records.insert(occasion, admitted, seats, now)
+    made = records.insert(occasion, admitted, seats, now, read=claims)
     _publish(occasion, admitted, made)
     answers |= {record.key: Answer(record) for record in made}
     late = [attempt for attempt in admitted if attempt.key not in answers]
     if late:
         answers |= _first_answers(occasion, late)
-        refused |= _left_over({attempt.key: seats[attempt.key] for attempt in late if attempt.key not in answers})
+        refused |= _left_over({one.key: seats[one.key] for one in late if one.key not in answers}, claims)
     answers |= {key: Answer(refusal=refusal) for key, refusal in refused.items()}
     _keep_refusals(occasion, attempts, answers, now)
     db.session.commit()
@@ -127,13 +131,14 @@ def _invited(occasion: Occasion, attempt: Attempt) -> bool:
     return invites(occasion.attendance, occasion.invited, attempt.organisation, rehearsal=occasion.rehearsal)
 
 
-def admit(occasion: Occasion, attempt: Attempt, now: datetime) -> Seat:
-    """The sitting that `attempt` counts for; ServiceError with the reason if there is none."""
+def admit(occasion: Occasion, attempt: Attempt, now: datetime, claim: Claim | None = None) -> Seat:
+    """The sitting that `attempt` counts for, its code's if it brings one; ServiceError with the reason if none."""
     if (attempt.method in ASSISTED) is (attempt.entered_by is None):
         raise ServiceError("forbidden")
     if attempt.method == "proxy" and not attempt.reason:
         raise ServiceError("reason_missing")
-    return seat(occasion, attempt.method, attempt.sitting, attempt.happened_at, now)
+    sitting = claim.sitting if claim else attempt.sitting
+    return seat(occasion, attempt.method, sitting, attempt.happened_at, now)
 
 
 def tell(occasion: Occasion, made: Sequence[Record]) -> None:
@@ -163,13 +168,14 @@ def _again(occasion: Occasion, attempt: Attempt, record: Record) -> Answer:
     return Answer(record, repeat=True)
 
 
-def _left_over(seats: dict[Key, Seat]) -> dict[Key, ServiceError]:
-    """Why these were not written: the member is in the sitting under another reference, or was taken out of it."""
-    taken = records.standing(seats)
-    return {
-        key: ServiceError("already_checked_in" if key in taken else "checkin_annulled", sitting=one.window.sitting)
-        for key, one in seats.items()
-    }
+def _left_over(seats: dict[Key, Seat], claims: Mapping[Key, Claim]) -> dict[Key, ServiceError]:
+    """Why these were not written: the member is in the sitting by another reference, read this code before, or was
+    taken out of the sitting.
+    """
+    codes = dict.fromkeys(seats, "checkin_annulled")
+    codes |= dict.fromkeys(records.replayed({key: claims[key] for key in seats if key in claims}), "gate_code_replayed")
+    codes |= dict.fromkeys(records.standing(seats), "already_checked_in")
+    return {key: ServiceError(code, sitting=seats[key].window.sitting) for key, code in codes.items()}
 
 
 def _keep_refusals(occasion: Occasion, attempts: Sequence[Attempt], answers: Answers, now: datetime) -> None:

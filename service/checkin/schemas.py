@@ -19,6 +19,12 @@ class CheckInIn(Schema):
     happened_at = Moment(load_default=None, allow_none=True)
 
 
+class OwnIn(CheckInIn):
+    """A member's own attempt; with the `code` that a wall on site shows it is an on-site one."""
+
+    code = Line(100, load_default=None, allow_none=True)
+
+
 class CheckInOut(Schema):
     """A member's attendance record."""
 

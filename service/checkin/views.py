@@ -18,9 +18,9 @@ from service.checkin.schemas import (
     AnnulIn,
     BatchIn,
     BatchOut,
-    CheckInIn,
     CheckInOut,
     EntryIn,
+    OwnIn,
     RefusalOut,
     RefusalsOut,
     SettlementIn,
@@ -60,7 +60,7 @@ def register(state: BlueprintSetupState) -> None:
 @bp.post(f"{ACTIVITY}/check-ins")
 @member_required
 @per_account
-@bp.input(CheckInIn)
+@bp.input(OwnIn)
 @bp.output(CheckInOut, status_code=201)
 @bp.doc(
     responses={
@@ -75,7 +75,9 @@ def check_in(activity_id: int, json_data: dict[str, Any]) -> tuple[dict[str, Any
     201 the first time, 200 with the same record for the same reference again.
     """
     actor = g.actor
-    attempt = Attempt(member=actor.member, organisation=actor.organisation, place=actor.place, **json_data)
+    method = "self" if json_data["code"] is None else "onsite_qr"
+    who = {"member": actor.member, "organisation": actor.organisation, "place": actor.place}
+    attempt = Attempt(**who, method=method, **json_data)
     [answer] = rules.check_in(activity_id, [attempt], read_clock())
     if answer.record is None:
         raise refused(answer.refusal)
