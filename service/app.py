@@ -107,6 +107,7 @@ def holdings() -> "list[Holding]":
 
 def load_models() -> None:
     """Make every table known, also to a command that needs none of the routes."""
+    import service.checkin.onsite.models
     import service.notify.callbacks.models
     import service.org.accounts.models
     import service.org.geography.models
@@ -119,7 +120,8 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     """What `chunshui worker` does, room by room."""
     from service.activity import rules as activity
     from service.audit import anchors, chain, keeping
-    from service.checkin.ledger import checked_in
+    from service.checkin.attendance import roster
+    from service.checkin.ledger import checked_in, taken_back
     from service.live import reaping
     from service.notify.backlog import Backlog
     from service.notify.callbacks import rules as callbacks
@@ -131,7 +133,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.working import Task, look_at_services
 
     config: Config = app.config["CHUNSHUI"]
-    reaping.register_ledger(app, checked_in)
+    reaping.register_ledger(app, checked_in, taken_back)
     backlog = Backlog(board)
     return [
         *reaping.tasks(config, board),
@@ -142,6 +144,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("erasures", 3600.0, lambda _: rights.carry_on(now())),
         Task("names", 3600.0, lambda _: rights.age(now(), config.named_days)),
         Task("openings", 2.0, lambda _: activity.announce(now())),
+        Task("rosters", 5.0, lambda _: roster.freeze_due(now())),
         # A run lasts for as long as there is something to deliver.
         Task("deliveries", 0.5, Courier(), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
@@ -160,6 +163,8 @@ def register_rooms(app: APIFlask) -> None:
     from service import pages
     from service.activity import views as activity
     from service.checkin import views as checkin
+    from service.checkin.attendance import views as attendance
+    from service.checkin.onsite import views as onsite
     from service.live import events as live_events
     from service.live import views as live
     from service.notify import views as notify
@@ -173,7 +178,8 @@ def register_rooms(app: APIFlask) -> None:
     from service.org.tree import views as tree
 
     access.init_app(app)
-    for room in (org, accounts, geography, tree, people, person, activity, live, checkin, notify, callbacks):
+    of_org = (org, accounts, geography, tree, people, person)
+    for room in (*of_org, activity, live, checkin, attendance, onsite, notify, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
-from service.checkin.models import CheckIn
+from service.checkin.models import CheckIn, stands
 from service.extensions import db
 from service.founding import Enactment, is_synthetic
 from service.live.models import Stay
@@ -47,7 +47,7 @@ def counted(day: Enactment, whose: ColumnElement[bool] = EVERYBODY, who: ColumnE
     """Stays of the day where `whose` holds, and check-ins where `who` does."""
     stays = select(func.count(), func.count(Stay.left_at), func.count(func.distinct(Stay.member_id)))
     total, closed, joined = db.session.execute(scoped(stays, Stay.stream_id == day.stream, whose)).one()
-    checked = scoped(select(func.count()).select_from(CheckIn), CheckIn.activity_id == day.activity, who)
+    checked = scoped(select(func.count()).select_from(CheckIn), CheckIn.activity_id == day.activity, stands(), who)
     return {
         "joined": joined,
         "stays": total,

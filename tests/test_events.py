@@ -12,7 +12,9 @@ from jsonschema import Draft202012Validator
 from sqlalchemy.orm import Session
 
 from service.activity import rules as activities
-from service.checkin.rules import Attempt, check_in
+from service.checkin.annulling import undo
+from service.checkin.records import Attempt
+from service.checkin.rules import check_in
 from service.live.curves import announce
 from service.live.figures import Snapshot
 from service.notify import endpoints
@@ -42,6 +44,7 @@ def told(db: Session, valkey: redis.Redis) -> list[Outbox]:
     member = make_member(organisation=city)
     attempt = Attempt(member=member.id, organisation=city.path, place="54.5401", reference="reference-1")
     check_in(activity.id, [attempt], NOW)
+    undo(activity.id, member.id, attempt.reference, NOW)
     stream = activity.sittings[0].streams[0].id
     for later in (0, 5):
         announce(snapshot(stream, NOW + timedelta(seconds=later)))

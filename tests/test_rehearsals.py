@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from service.activity.copying import rehearsal_of
 from service.activity.models import Activity, Stream
-from service.checkin.rules import Attempt, check_in
+from service.checkin.records import Attempt
+from service.checkin.rules import check_in
 from service.errors import ServiceError
 from service.home import rehearsed
 from service.live.models import CurvePoint, Stay

@@ -1,35 +1,57 @@
-"""What the checkin room holds of a person: that he was there."""
+"""What the checkin room holds of a person: that he was there, or was expected, asked for leave, made up for it."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Table, delete, exists, or_, select, text
 
+from service.activity.models import Sitting
 from service.activity.settled import settled
-from service.checkin.models import CheckIn
+from service.checkin.attendance.models import Exemption, Guest, Leave, MakeUp, RosterEntry
+from service.checkin.models import CheckIn, Refusal
 from service.extensions import db
 from service.holdings import STAND_IN, Holding, Salts
 from service.scope import scoped
 
-# The reference was made by the person's phone.
-UNNAME = text(
-    f"""
-    -- scope: an activity, and one person or everybody
-    UPDATE check_ins SET member_id = {STAND_IN}, reference = CAST(id AS text)
-    WHERE activity_id = :activity AND member_id > 0 AND (CAST(:member AS bigint) IS NULL OR member_id = :member)
-    """  # noqa: S608 - an expression of our own
-)
+DATED: Sequence[Any] = (CheckIn, Refusal, RosterEntry, Leave, Guest, MakeUp)
+# References were made by the person's phone; reasons may tell of him.
+UNNAMED = {
+    "reference": "'unnamed-' || id",
+    "reason": "CASE WHEN reason IS NOT NULL THEN '' END",
+    "annul_reason": "CASE WHEN annul_reason IS NOT NULL THEN '' END",
+    "settlement": "CASE WHEN settlement IS NOT NULL THEN '' END",
+}
 
 
 def unname(member: int | None, before: datetime, salts: Salts) -> int:
-    """Take a member, or everybody, out of the check-ins of activities that ended before a moment; how many rows."""
-    named = CheckIn.member_id > 0 if member is None else CheckIn.member_id == member
-    over = CheckIn.activity_id.in_(settled(before))
-    concerned = scoped(select(CheckIn.activity_id), named, over).distinct()
+    """Take a member, or everybody, out of the rows of activities that ended before a moment; how many rows."""
+    named = [model.member_id > 0 if member is None else model.member_id == member for model in DATED]
+    there = [exists().where(one.activity_id == Sitting.activity_id, who) for one, who in zip(DATED, named, strict=True)]
+    concerned = scoped(select(Sitting.activity_id), or_(*there), Sitting.activity_id.in_(settled(before))).distinct()
     done = 0
     for activity in db.session.scalars(concerned).all():
         values = {"activity": activity, "member": member, "salt": salts[activity]}
-        done += db.session.execute(UNNAME, values).rowcount  # type: ignore[attr-defined]
+        for model in DATED:
+            done += db.session.execute(text(unnaming(model.__table__)), values).rowcount  # type: ignore[attr-defined]
     return done
 
 
-HOLDING = Holding(room="checkin", columns=[CheckIn.member_id], unname=unname)
+def unnaming(table: Table) -> str:
+    """The statement that takes one person, or everybody, out of a table's rows of an activity."""
+    blanked = "".join(f", {name} = {value}" for name, value in UNNAMED.items() if name in table.columns)
+    return f"""
+        -- scope: an activity, and one person or everybody
+        UPDATE {table.name} SET member_id = {STAND_IN}{blanked}
+        WHERE activity_id = :activity AND member_id > 0 AND (CAST(:member AS bigint) IS NULL OR member_id = :member)
+        """  # noqa: S608 - names and expressions of our own
+
+
+def forget(member: int, _: datetime) -> None:
+    """Remove what no activity counts."""
+    db.session.execute(scoped(delete(Exemption), Exemption.member_id == member))
+
+
+HOLDING = Holding(
+    room="checkin", columns=[*(model.member_id for model in DATED), Exemption.member_id], forget=forget, unname=unname
+)

@@ -1,4 +1,8 @@
-"""The table of check-ins. Two constraints back the rule: once per sitting, and once per client reference."""
+"""Tables of check-ins. Two constraints back the rule: one that stands per member and sitting, and one per reference.
+
+A member's number stands in these tables without a foreign key where a row may outlive the person: once the person is
+forgotten a number below zero stands in (`service.holdings`). Organisers' numbers are kept as given.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,22 @@ from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
+    ColumnElement,
     Computed,
     DateTime,
     ForeignKey,
     Identity,
+    Index,
+    Integer,
     Text,
     UniqueConstraint,
+    and_,
+    false,
     func,
+    or_,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -23,26 +35,53 @@ from service.org.models import PATH
 from service.scope import Scoped
 
 METHODS = ("self", "onsite_qr", "group", "proxy", "paper", "makeup")
+# What somebody else enters for a member; `makeup` is in a table of its own.
+ASSISTED = ("group", "proxy", "paper")
+DENOMINATORS = ("expected", "expected_less_leave")
+MOMENT = DateTime(timezone=True)
 
 
 @holds(
     purpose="attendance",
     keeps="named",
-    internal="id method received_at",
-    sensitive="activity_id sitting_id member_id named_member_id reference happened_at organisation_path place_path",
+    internal="id method received_at late fingerprint gate_id code_slot",
+    personal="entered_by confirmed_by annulled_by",
+    sensitive="activity_id sitting_id member_id named_member_id reference happened_at organisation_path place_path "
+    "reason confirmed_at annulled_at annul_reason",
 )
 class CheckIn(Scoped, Base):
-    """A member's attendance record, with home and place as they were on the day."""
+    """A member's attendance record, with home and place as they were on the day. None is ever deleted."""
 
     __tablename__ = "check_ins"
     __table_args__ = (
-        UniqueConstraint("sitting_id", "member_id"),
         UniqueConstraint("member_id", "reference"),
         CheckConstraint(f"method IN {METHODS}", name="method"),
+        CheckConstraint("method <> 'proxy' OR (entered_by IS NOT NULL AND reason IS NOT NULL)", name="proxy"),
+        CheckConstraint("confirmed_by <> entered_by", name="second_person"),
+        CheckConstraint("(annulled_at IS NULL) = (annul_reason IS NULL)", name="annulled"),
+        CheckConstraint("(gate_id IS NULL) = (code_slot IS NULL)", name="code"),
+        # A code serves a member once, whatever became of that check-in.
+        Index(
+            "uq_check_ins_code",
+            "member_id",
+            "gate_id",
+            "code_slot",
+            unique=True,
+            postgresql_where=text("gate_id IS NOT NULL"),
+        ),
+        Index("ix_check_ins_activity_id", "activity_id", "member_id"),
+        Index(
+            "uq_check_ins_standing",
+            "sitting_id",
+            "member_id",
+            unique=True,
+            postgresql_where=text("annulled_at IS NULL"),
+        ),
+        Index("ix_check_ins_annulled", "sitting_id", "member_id", postgresql_where=text("annulled_at IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    activity_id: Mapped[int] = mapped_column(ForeignKey("activities.id"), index=True)
+    activity_id: Mapped[int] = mapped_column(ForeignKey("activities.id"))
     sitting_id: Mapped[int] = mapped_column(ForeignKey("sittings.id"))
     # Once the person is forgotten a number below zero stands in here (`service.holdings`), and nothing there.
     member_id: Mapped[int] = mapped_column(BigInteger)
@@ -51,7 +90,95 @@ class CheckIn(Scoped, Base):
     )
     method: Mapped[str] = mapped_column(Text, server_default="self")
     reference: Mapped[str] = mapped_column(Text)
-    happened_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    received_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    # Of what came under the reference, so that another body under it is noticed; none from before there was one.
+    fingerprint: Mapped[int | None] = mapped_column(BigInteger)
+    happened_at: Mapped[datetime] = mapped_column(MOMENT)
+    received_at: Mapped[datetime] = mapped_column(MOMENT, server_default=func.now())
+    # Whether it happened after the window, within the margin.
+    late: Mapped[bool] = mapped_column(Boolean, server_default=false())
     organisation_path: Mapped[str] = mapped_column(PATH)
     place_path: Mapped[str] = mapped_column(PATH)
+    # The gate whose code was read, and the slot of that code.
+    gate_id: Mapped[int | None] = mapped_column(BigInteger)
+    code_slot: Mapped[int | None] = mapped_column(BigInteger)
+    # The organiser who entered it for the member, and why; a proxy stands once another one has confirmed it.
+    entered_by: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str | None] = mapped_column(Text)
+    confirmed_by: Mapped[int | None] = mapped_column(BigInteger)
+    confirmed_at: Mapped[datetime | None] = mapped_column(MOMENT)
+    # Taken back: by the organiser, or by the member himself if there is none.
+    annulled_at: Mapped[datetime | None] = mapped_column(MOMENT)
+    annulled_by: Mapped[int | None] = mapped_column(BigInteger)
+    annul_reason: Mapped[str | None] = mapped_column(Text)
+
+
+def stands() -> ColumnElement[bool]:
+    """Whether a check-in counts: it was not taken back, and a proxy was confirmed by a second person."""
+    return and_(CheckIn.annulled_at.is_(None), or_(CheckIn.method != "proxy", CheckIn.confirmed_at.is_not(None)))
+
+
+@holds(
+    purpose="attendance",
+    keeps="named",
+    internal="id method code received_at settled_at",
+    personal="entered_by settled_by",
+    sensitive="activity_id sitting_id member_id reference happened_at settlement",
+)
+class Refusal(Scoped, Base):
+    """An attempt that was refused, kept for its sender to see and settle; the first of each code per reference."""
+
+    __tablename__ = "check_in_refusals"
+    __table_args__ = (UniqueConstraint("activity_id", "member_id", "reference", "code"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    activity_id: Mapped[int] = mapped_column(ForeignKey("activities.id"))
+    # As it was sent: it need not exist.
+    sitting_id: Mapped[int | None] = mapped_column(BigInteger)
+    member_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    reference: Mapped[str] = mapped_column(Text)
+    method: Mapped[str] = mapped_column(Text)
+    code: Mapped[str] = mapped_column(Text)
+    happened_at: Mapped[datetime | None] = mapped_column(MOMENT)
+    received_at: Mapped[datetime] = mapped_column(MOMENT)
+    entered_by: Mapped[int | None] = mapped_column(BigInteger)
+    settled_at: Mapped[datetime | None] = mapped_column(MOMENT)
+    settled_by: Mapped[int | None] = mapped_column(BigInteger)
+    settlement: Mapped[str | None] = mapped_column(Text)
+
+
+@holds(
+    purpose="organising",
+    keeps="ever",
+    internal="activity_id denominator late_minutes offline_minutes assisted_hours proxy_cap makeup_days",
+)
+class Terms(Base):
+    """How an activity takes check-ins; one without a row takes them as the defaults here say."""
+
+    __tablename__ = "attendance_terms"
+    __table_args__ = (CheckConstraint(f"denominator IN {DENOMINATORS}", name="denominator"),)
+
+    activity_id: Mapped[int] = mapped_column(ForeignKey("activities.id"), primary_key=True, autoincrement=False)
+    denominator: Mapped[str] = mapped_column(Text, server_default="expected")
+    late_minutes: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    # For how long after the window what happened within it may still arrive from a phone, and from an organiser.
+    offline_minutes: Mapped[int] = mapped_column(Integer, server_default=text("120"))
+    assisted_hours: Mapped[int] = mapped_column(Integer, server_default=text("72"))
+    # The most proxies that one person may enter for the activity.
+    proxy_cap: Mapped[int] = mapped_column(Integer, server_default=text("5"))
+    makeup_days: Mapped[int] = mapped_column(Integer, server_default=text("30"))
+
+
+@holds(purpose="organising", keeps="ever", internal="sitting_id method opens_at closes_at")
+class MethodWindow(Base):
+    """When a sitting takes check-ins of one method, where that is not the sitting's own window."""
+
+    __tablename__ = "checkin_windows"
+    __table_args__ = (
+        CheckConstraint(f"method IN {METHODS}", name="method"),
+        CheckConstraint("opens_at < closes_at", name="times"),
+    )
+
+    sitting_id: Mapped[int] = mapped_column(ForeignKey("sittings.id"), primary_key=True, autoincrement=False)
+    method: Mapped[str] = mapped_column(Text, primary_key=True)
+    opens_at: Mapped[datetime] = mapped_column(MOMENT)
+    closes_at: Mapped[datetime] = mapped_column(MOMENT)

@@ -1,18 +1,28 @@
 """Shapes of the checkin room."""
 
 from apiflask import Schema
-from marshmallow import fields
+from marshmallow import fields, validate
 from marshmallow.validate import Regexp
 
-from service.fields import Id, Moment
+from service.checkin.models import ASSISTED
+from service.fields import Id, Line, Moment
+
+REFERENCE = Regexp(r"[A-Za-z0-9._:-]{8,64}\Z")
+MOST = 500
 
 
 class CheckInIn(Schema):
     """An attempt; the client makes up `reference` once per check-in and sends it again with every retry."""
 
-    reference = fields.String(required=True, validate=Regexp(r"[A-Za-z0-9._:-]{8,64}\Z"))
+    reference = fields.String(required=True, validate=REFERENCE)
     sitting = Id(load_default=None, allow_none=True)
     happened_at = Moment(load_default=None, allow_none=True)
+
+
+class OwnIn(CheckInIn):
+    """A member's own attempt; with the `code` that a wall on site shows it is an on-site one."""
+
+    code = Line(100, load_default=None, allow_none=True)
 
 
 class CheckInOut(Schema):
@@ -25,3 +35,72 @@ class CheckInOut(Schema):
     method = fields.String()
     happened_at = Moment()
     received_at = Moment()
+    late = fields.Boolean()
+    annulled_at = Moment(allow_none=True)
+    confirmed_at = Moment(allow_none=True)
+
+
+class EntryIn(CheckInIn):
+    """What an organiser enters for a member."""
+
+    member = Id(required=True)
+    method = fields.String(required=True, validate=validate.OneOf(ASSISTED))
+    reason = Line(200, load_default=None, allow_none=True)
+
+
+class BatchIn(Schema):
+    """Entries for many members. Each is read by itself: one that cannot be read leaves the others as they are."""
+
+    check_ins = fields.List(
+        fields.Raw(allow_none=True),
+        required=True,
+        validate=validate.Length(1, MOST),
+        metadata={"description": "Each as EntryIn."},
+    )
+
+
+class EntryOut(Schema):
+    """What became of one entry, in the order of the entries."""
+
+    status = fields.Integer(metadata={"description": "201 new, 200 the first answer again, else as in `problem`."})
+    check_in = fields.Nested(CheckInOut, allow_none=True)
+    problem = fields.Dict(allow_none=True)
+
+
+class BatchOut(Schema):
+    """What became of each entry."""
+
+    answers = fields.List(fields.Nested(EntryOut))
+
+
+class AnnulIn(Schema):
+    """Why a check-in is taken back."""
+
+    reason = Line(200, required=True)
+
+
+class RefusalOut(Schema):
+    """An attempt that was refused."""
+
+    id = Id()
+    member = Id(attribute="member_id")
+    sitting = fields.Integer(attribute="sitting_id", allow_none=True)
+    reference = fields.String()
+    method = fields.String()
+    code = fields.String()
+    happened_at = Moment(allow_none=True)
+    received_at = Moment()
+    settled_at = Moment(allow_none=True)
+    settlement = fields.String(allow_none=True)
+
+
+class RefusalsOut(Schema):
+    """Refusals that wait to be settled."""
+
+    refusals = fields.List(fields.Nested(RefusalOut))
+
+
+class SettlementIn(Schema):
+    """What became of a refusal."""
+
+    settlement = Line(200, required=True)

@@ -1,20 +1,53 @@
-"""REST doors of the checkin room."""
+"""REST doors of check-ins: a member's own, and what an organiser enters, confirms, takes back and settles."""
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from apiflask import APIBlueprint
-from flask import Flask, g
+from flask import Flask, g, request
 from flask.sansio.blueprints import BlueprintSetupState
+from marshmallow import ValidationError
 
-from service.auth import member_required
-from service.checkin import rules
-from service.checkin.schemas import CheckInIn, CheckInOut
+from service.auth import granted, member_required
+from service.checkin import annulling, desk, refusals, rules
+from service.checkin.models import CheckIn, Refusal
+from service.checkin.records import Attempt, check_ins_of
+from service.checkin.schemas import (
+    AnnulIn,
+    BatchIn,
+    BatchOut,
+    CheckInOut,
+    EntryIn,
+    OwnIn,
+    RefusalOut,
+    RefusalsOut,
+    SettlementIn,
+)
+from service.checkin.scope import activity_of, reached
 from service.clock import now as read_clock
-from service.errors import ServiceError
+from service.errors import ServiceError, language_of_request, problem
 from service.limits import per_account
 
 bp = APIBlueprint("checkin", __name__, tag="Check-in")
+
+ACTIVITY = "/activities/<int(max=9223372036854775807):activity_id>"
+CHECK_IN = f"{ACTIVITY}/check-ins/<int(max=9223372036854775807):check_in_id>"
+# 500 entries with a reason each, escaped.
+BATCH_BYTES = 1024 * 1024
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def roomy(view: View) -> View:
+    """Let `view` take a body of a whole batch."""
+
+    @wraps(view)
+    def wider(*args: Any, **kwargs: Any) -> Any:
+        request.max_content_length = BATCH_BYTES
+        return view(*args, **kwargs)
+
+    return wider  # type: ignore[return-value]
 
 
 @bp.record_once
@@ -24,10 +57,10 @@ def register(state: BlueprintSetupState) -> None:
     app.extensions["check_ins_of"] = shown
 
 
-@bp.post("/activities/<int(max=9223372036854775807):activity_id>/check-ins")
+@bp.post(f"{ACTIVITY}/check-ins")
 @member_required
 @per_account
-@bp.input(CheckInIn)
+@bp.input(OwnIn)
 @bp.output(CheckInOut, status_code=201)
 @bp.doc(
     responses={
@@ -42,11 +75,121 @@ def check_in(activity_id: int, json_data: dict[str, Any]) -> tuple[dict[str, Any
     201 the first time, 200 with the same record for the same reference again.
     """
     actor = g.actor
-    attempt = rules.Attempt(member=actor.member, organisation=actor.organisation, place=actor.place, **json_data)
+    method = "self" if json_data["code"] is None else "onsite_qr"
+    who = {"member": actor.member, "organisation": actor.organisation, "place": actor.place}
+    attempt = Attempt(**who, method=method, **json_data)
     [answer] = rules.check_in(activity_id, [attempt], read_clock())
     if answer.record is None:
         raise refused(answer.refusal)
     return asdict(answer.record), 200 if answer.repeat else 201
+
+
+@bp.delete(f"{ACTIVITY}/check-ins/<string(maxlength=64):reference>")
+@member_required
+@per_account
+@bp.output(CheckInOut)
+def undo(activity_id: int, reference: str) -> dict[str, Any]:
+    """Undo one's own check-in by its reference, within 15 minutes
+
+    The record stays, as taken back. Doing it again gives the same answer.
+    """
+    return asdict(annulling.undo(activity_id, g.actor.member, reference, read_clock()))
+
+
+@bp.post(f"{ACTIVITY}/check-ins/batch")
+@granted("roster")
+@per_account
+@roomy
+@bp.input(BatchIn)
+@bp.output(BatchOut)
+def enter(activity_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Enter check-ins for members of the organiser's part of the tree, up to 500
+
+    Each has its own answer; the batch may be sent again as it is. What was refused is kept for the sender to settle.
+    """
+    read = [read_entry(one) for one in json_data["check_ins"]]
+    entries = [one for one in read if isinstance(one, desk.Entry)]
+    answers = iter(desk.enter(g.organiser, activity_id, entries, read_clock()))
+    return {"answers": [told(next(answers)) if isinstance(one, desk.Entry) else unread(one) for one in read]}
+
+
+@bp.put(f"{CHECK_IN}/confirmation")
+@granted("roster")
+@per_account
+@bp.output(CheckInOut)
+def confirm(activity_id: int, check_in_id: int) -> dict[str, Any]:
+    """Confirm a proxy that another organiser entered; from then on it stands"""
+    now = read_clock()
+    activity_of(g.organiser, activity_id)
+    visible = reached(g.organiser, CheckIn.member_id, now)
+    return asdict(annulling.confirm(activity_id, check_in_id, visible=visible, by=g.organiser.id, now=now))
+
+
+@bp.post(f"{CHECK_IN}/annulment")
+@granted("roster")
+@per_account
+@bp.input(AnnulIn)
+@bp.output(CheckInOut)
+def annul(activity_id: int, check_in_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Take a member's check-in back, for a reason
+
+    The record stays. The member cannot put himself back, an organiser can.
+    """
+    now = read_clock()
+    activity_of(g.organiser, activity_id)
+    visible = reached(g.organiser, CheckIn.member_id, now)
+    done = annulling.annul(activity_id, check_in_id, visible=visible, by=g.organiser.id, now=now, **json_data)
+    return asdict(done)
+
+
+@bp.get(f"{ACTIVITY}/check-in-refusals")
+@granted("roster")
+@bp.output(RefusalsOut)
+def list_refusals(activity_id: int) -> dict[str, Any]:
+    """List refused attempts that nobody has settled, the latest 500
+
+    Of members of the organiser's part of the tree, and what the organiser sent himself.
+    """
+    activity_of(g.organiser, activity_id)
+    return {"refusals": refusals.waiting(activity_id, visible_refusals())}
+
+
+@bp.put(f"{ACTIVITY}/check-in-refusals/<int(max=9223372036854775807):refusal_id>/settlement")
+@granted("roster")
+@per_account
+@bp.input(SettlementIn)
+@bp.output(RefusalOut)
+def settle(activity_id: int, refusal_id: int, json_data: dict[str, Any]) -> Any:
+    """Say what became of a refusal; the first settlement stays"""
+    activity_of(g.organiser, activity_id)
+    by, now = g.organiser.id, read_clock()
+    return refusals.settle(activity_id, refusal_id, visible_refusals(), by=by, now=now, **json_data)
+
+
+def visible_refusals() -> Any:
+    """Of whom the organiser may see refusals."""
+    return reached(g.organiser, Refusal.member_id, read_clock()) | (Refusal.entered_by == g.organiser.id)
+
+
+def read_entry(given: Any) -> desk.Entry | ValidationError:
+    """One entry of a batch, or why it cannot be read."""
+    try:
+        return desk.Entry(**EntryIn().load(given))
+    except ValidationError as error:
+        return error
+
+
+def unread(error: ValidationError) -> dict[str, Any]:
+    """The answer to an entry that cannot be read."""
+    return told(rules.Answer(refusal=ServiceError("validation", errors=error.messages)))
+
+
+def told(answer: rules.Answer) -> dict[str, Any]:
+    """An answer as EntryOut wants it."""
+    if answer.record is None:
+        refusal = answer.refusal or ServiceError("internal")
+        return {"status": refusal.status, "check_in": None, "problem": problem(refusal, language_of_request())}
+    return {"status": 200 if answer.repeat else 201, "check_in": asdict(answer.record), "problem": None}
 
 
 def refused(refusal: ServiceError | None) -> Exception:
@@ -58,5 +201,5 @@ def refused(refusal: ServiceError | None) -> Exception:
 
 def shown(activity: int, member: int) -> list[dict[str, Any]]:
     """The member's check-ins of an activity, as CheckInOut shows them."""
-    found: list[dict[str, Any]] = CheckInOut(many=True).dump(rules.check_ins_of(activity, member))
+    found: list[dict[str, Any]] = CheckInOut(many=True).dump(check_ins_of(activity, member))
     return found

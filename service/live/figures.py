@@ -120,6 +120,12 @@ def note_check_ins(client: redis.Redis, slots: Sequence[Slot], members: Iterable
     return note(client, dict.fromkeys(slots, ""), members, field="checked_in")
 
 
+def take_back(client: redis.Redis, slots: Sequence[Slot], members: Iterable[int]) -> int:
+    """Count `members` as not checked in; how many were. The annulment's own commit comes first."""
+    chunks = by_slot(slots, members)
+    return sum(call(client, "take_back", slot, *chunk) for slot, chunk in chunks)
+
+
 def note(client: redis.Redis, epochs: Mapping[Slot, str], members: Iterable[int], *, field: Noted, now: int = 0) -> int:
     """Count those of `members` that belong to the given slots, once each however often; how many were new.
 

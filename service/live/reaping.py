@@ -49,9 +49,13 @@ Ledger = Callable[[int], Select[int]]
 log = structlog.get_logger(__name__)
 
 
-def register_ledger(app: Flask, check_ins: Ledger) -> None:
-    """Name the SELECT of the members that checked in to a stream's sitting; their room is to the right of ours."""
+def register_ledger(app: Flask, check_ins: Ledger, taken_back: Ledger | None = None) -> None:
+    """Name the SELECT of the members that checked in to a stream's sitting; their room is to the right of ours.
+
+    `taken_back` is that of those who had and have not any more.
+    """
     app.extensions["check_in_ledger"] = check_ins
+    app.extensions["taken_back_ledger"] = taken_back
 
 
 def ledgers(stream: int) -> dict[figures.Noted, Select[int]]:
@@ -145,6 +149,8 @@ class Keeper:
                 if recorded > getattr(figures.read_snapshot(client, stream.slots, timing=self.timing), noted):
                     fresh = figures.note(client, dict.fromkeys(stream.slots, ""), members(ledger), field=noted, now=now)
                     log.info("reconciled with the ledger", stream=stream.id, field=noted, added=fresh)
+            if taken_back := current_app.extensions.get("taken_back_ledger"):
+                figures.take_back(client, stream.slots, members(taken_back(stream.id)))
 
     def audit(self, client: redis.Redis) -> int:
         """Compare every stream with the gateways' bitmaps; a small or a suspect one is also recounted at rest.

@@ -41,6 +41,12 @@ ACTIVITY = {
     "rehearsal": Field("Whether it is a rehearsal, to be left out of figures.", {"type": "boolean"}),
 }
 SITTING = _integer("Number of the sitting.")
+CHECK_IN = ACTIVITY | {
+    "sitting": SITTING,
+    "method": Field("How it was made.", {"type": "string"}),
+    "happened_at": _moment("When the member checked in, to the minute."),
+    "received_at": _moment("When it arrived here, to the minute."),
+}
 
 CATALOGUE = {
     "activity.opened": Topic(
@@ -53,17 +59,8 @@ CATALOGUE = {
             "ends_at": _moment("When it ends."),
         },
     ),
-    "checkin.created": Topic(
-        "A member's check-in is recorded.",
-        ACTIVITY
-        | {
-            "sitting": SITTING,
-            "method": Field("How it was made.", {"type": "string"}),
-            "happened_at": _moment("When the member checked in, to the minute."),
-            "received_at": _moment("When it arrived here, to the minute."),
-        },
-        subject=True,
-    ),
+    "checkin.created": Topic("A member's check-in is recorded.", CHECK_IN, subject=True),
+    "checkin.annulled": Topic("It was taken back.", CHECK_IN, subject=True),
     "stream.count": Topic(
         "Every few seconds while a stream is live.",
         ACTIVITY

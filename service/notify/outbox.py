@@ -17,6 +17,7 @@ from service.notify.models import Outbox
 # How long a delivery is tried before it is given up. A count is news for minutes only.
 TOPICS: dict[str, timedelta] = {
     "activity.opened": timedelta(days=3),
+    "checkin.annulled": timedelta(days=3),
     "checkin.created": timedelta(days=3),
     "stream.count": timedelta(minutes=10),
     # To one endpoint that asked for it, and to no other.

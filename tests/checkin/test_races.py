@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -9,7 +10,8 @@ import pytest
 from apiflask import APIFlask
 
 from service.checkin.models import CheckIn
-from service.checkin.rules import Answer, Attempt, check_in
+from service.checkin.records import Attempt
+from service.checkin.rules import Answer, check_in
 from service.extensions import db
 from service.notify.models import Outbox
 from tests.concurrency import at_once, really_committed
@@ -71,3 +73,33 @@ def test_overlapping_batches_in_any_order_never_deadlock(app: APIFlask) -> None:
         assert None not in made
         assert len(made) == sum(not answer.repeat for answer in answers)
         assert db.session.query(CheckIn).filter_by(activity_id=activity).count() == len(made)
+
+
+def test_fifty_identical_requests_at_once_make_one_row_and_fifty_equal_answers(app: APIFlask) -> None:
+    activity, member = make_activity(now=NOW).id, make_member().id
+    answers = all_answers(at_once(app, [partial(check_in, activity, attempts_of([member]), NOW)] * 50))
+    assert len(answers) == 50
+    assert len({answer.record for answer in answers}) == 1
+    assert sum(not answer.repeat for answer in answers) == 1
+    assert db.session.query(CheckIn).count() == 1
+
+
+def test_twenty_workers_with_overlapping_unsorted_batches_never_deadlock(app: APIFlask) -> None:
+    """Accepted, refused and proxies among them: each kind takes its locks in the same order everywhere."""
+    members = [make_member().id for _ in range(MEMBERS)]
+    activity, shuffle, work = make_activity(now=NOW).id, random.Random(11), []
+    for worker in range(20):
+        who = shuffle.sample(members, MEMBERS * 2 // 3)
+        batch = attempts_of(who[:30]) + [replace(one, sitting=10**6) for one in attempts_of(who[30:35], "reference-2")]
+        proxies = [
+            replace(one, method="proxy", reason="无手机", entered_by=worker % 3) for one in attempts_of(who[35:])
+        ]
+        mixed = [*batch, *(replace(one, reference=f"proxy-of-{worker % 3}") for one in proxies)]
+        shuffle.shuffle(mixed)
+        work.append(partial(check_in, activity, mixed, NOW))
+    answers = all_answers(at_once(app, work))
+    made = {answer.record.id for answer in answers if answer.record}
+    assert db.session.query(CheckIn).count() == len(made)
+    standing = db.session.query(CheckIn.member_id).all()
+    assert len(standing) == len(set(standing))
+    assert db.session.query(CheckIn).filter_by(method="proxy").count() <= 3 * 5

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from service.activity.models import Activity, Sitting, Stream
 from service.checkin.ledger import checked_in
 from service.checkin.models import CheckIn
-from service.checkin.rules import Answer, Attempt, check_in
+from service.checkin.records import Attempt
+from service.checkin.rules import Answer, check_in
 from service.errors import ServiceError
 from service.home import rehearsed
 from service.live.figures import read_snapshot
@@ -72,10 +73,10 @@ def test_a_repeat_is_answered_before_any_rule_is_asked(db: Session) -> None:
     assert outcomes(activity, [replace(moved, reference="reference-2")], NOW + 5 * HOUR) == ["not_invited"]
 
 
-def test_a_reference_of_another_activity_is_a_conflict(db: Session) -> None:
+def test_a_reference_of_another_activity_is_refused(db: Session) -> None:
     member, here, there = make_member(), make_activity(now=NOW), make_activity(now=NOW)
     assert outcomes(here, [attempt(member)]) == ["accepted"]
-    assert outcomes(there, [attempt(member)]) == ["conflict"]
+    assert outcomes(there, [attempt(member)]) == ["reference_reused"]
     assert outcomes(there, [attempt(member, "reference-2")]) == ["accepted"]
 
 

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 import redis
 from flask import Flask
-from sqlalchemy import literal, select
+from sqlalchemy import false, literal, select
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
@@ -315,6 +315,22 @@ def test_a_check_in_that_valkey_missed_is_counted(scene: Scene, app: Flask) -> N
         assert scene.seen().checked_in == 2
     finally:
         del app.extensions["check_in_ledger"]
+
+
+def test_a_check_in_that_was_taken_back_while_valkey_was_away_is_not_counted(scene: Scene, app: Flask) -> None:
+    scene.tick(seconds=7)
+    make_stay(scene.stream, 11)
+    stays = select(Stay.member_id)
+    figures.note(scene.valkey, {scene.slot: ""}, [11, 12], field="checked_in", now=scene.now)
+    nobody, gone = (lambda _: stays.where(false())), (lambda stream: stays.where(Stay.stream_id == stream))
+    reaping.register_ledger(app, nobody, gone)
+    try:
+        for _ in range(2):
+            scene.tick()
+            scene.keeper.reconcile(scene.valkey, NOW, now=scene.now)
+            assert scene.seen().checked_in == 1
+    finally:
+        del app.extensions["check_in_ledger"], app.extensions["taken_back_ledger"]
 
 
 def test_the_last_leave_ends_the_lease(scene: Scene) -> None:

@@ -1,0 +1,90 @@
+"""Make-up (补学): a record of its own beside the absence, by replay or by a check-in elsewhere, before a deadline."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from service.activity.models import Sitting
+from service.checkin.attendance import roster
+from service.checkin.attendance.models import MakeUp, RosterEntry
+from service.checkin.models import CheckIn, Terms, stands
+from service.errors import ServiceError
+from service.extensions import db
+from service.scope import scoped
+
+DEFAULT_DAYS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """What a member did instead: `check_in` is the record elsewhere, none for a replay."""
+
+    reference: str
+    kind: str
+    reason: str
+    happened_at: datetime
+    check_in: int | None = None
+
+
+def make_up(activity: int, member: int, effort: Effort, *, by: int, now: datetime) -> tuple[MakeUp, bool]:
+    """Record that a member made up for an activity, and whether it was recorded before. Commits.
+
+    ServiceError reference_reused, roster_open, not_on_roster, makeup_closed, makeup_unfounded, made_up.
+    """
+    known = _known(member, effort.reference)
+    if known is None:
+        check(activity, member, effort, now)
+        values = {"activity_id": activity, "member_id": member, "entered_by": by, "received_at": now}
+        told = {name: value for name, value in vars(effort).items() if name != "check_in"}
+        row = values | told | {"check_in_id": effort.check_in}
+        made = db.session.scalar(insert(MakeUp).values(row).on_conflict_do_nothing().returning(MakeUp))
+        db.session.commit()
+        if made is not None:
+            return made, False
+        # Somebody else was quicker: with this very one, or with another for the same absence.
+        known = _known(member, effort.reference)
+    if known is None:
+        raise ServiceError("made_up")
+    if not same(known, activity, effort):
+        raise ServiceError("reference_reused")
+    return known, True
+
+
+def check(activity: int, member: int, effort: Effort, now: datetime) -> None:
+    """ServiceError with the reason why there is nothing to make up for, or not by this."""
+    if roster.of(activity) is None:
+        raise ServiceError("roster_open")
+    entry = select(RosterEntry.member_id)
+    if not db.session.scalar(scoped(entry, RosterEntry.activity_id == activity, RosterEntry.member_id == member)):
+        raise ServiceError("not_on_roster")
+    if now >= deadline(activity) or effort.happened_at > now:
+        raise ServiceError("makeup_closed")
+    mine = select(CheckIn.id).where(stands())
+    if effort.kind == "elsewhere" and not db.session.scalar(
+        scoped(mine, CheckIn.id == effort.check_in, CheckIn.member_id == member, CheckIn.activity_id != activity)
+    ):
+        raise ServiceError("makeup_unfounded")
+    if db.session.scalar(scoped(mine, CheckIn.activity_id == activity, CheckIn.member_id == member).limit(1)):
+        raise ServiceError("made_up")
+
+
+def deadline(activity: int) -> datetime:
+    """Until when one may make up for an activity."""
+    terms = db.session.get(Terms, activity)
+    ended: datetime = db.session.scalars(
+        scoped(select(func.max(Sitting.ends_at)), Sitting.activity_id == activity)
+    ).one()
+    return ended + timedelta(days=terms.makeup_days if terms else DEFAULT_DAYS)
+
+
+def same(known: MakeUp, activity: int, effort: Effort) -> bool:
+    """Whether it is what was recorded."""
+    told = (known.activity_id, known.kind, known.reason, known.happened_at, known.check_in_id)
+    return told == (activity, effort.kind, effort.reason, effort.happened_at, effort.check_in)
+
+
+def _known(member: int, reference: str) -> MakeUp | None:
+    mine = scoped(select(MakeUp), MakeUp.member_id == member, MakeUp.reference == reference)
+    return db.session.scalar(mine)

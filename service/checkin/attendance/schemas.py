@@ -1,0 +1,181 @@
+"""Shapes of attendance."""
+
+from apiflask import Schema
+from marshmallow import fields, validate
+
+from service.checkin.attendance.models import MAKE_UP_KINDS
+from service.checkin.models import DENOMINATORS
+from service.checkin.schemas import REFERENCE
+from service.fields import Id, Line, Moment
+
+
+class TermsIn(Schema):
+    """How an activity takes check-ins; what is not named is as by default."""
+
+    denominator = fields.String(load_default="expected", validate=validate.OneOf(DENOMINATORS))
+    late_minutes = fields.Integer(load_default=0, validate=validate.Range(0, 240), strict=True)
+    offline_minutes = fields.Integer(load_default=120, validate=validate.Range(0, 2880), strict=True)
+    assisted_hours = fields.Integer(load_default=72, validate=validate.Range(0, 720), strict=True)
+    proxy_cap = fields.Integer(load_default=5, validate=validate.Range(0, 500), strict=True)
+    makeup_days = fields.Integer(load_default=30, validate=validate.Range(0, 366), strict=True)
+
+
+class NodeQuery(Schema):
+    """A node of the tree."""
+
+    node = fields.Integer(required=True, validate=validate.Range(1, 2**63 - 1))
+
+
+class MissingQuery(NodeQuery):
+    """A node, and behind whom the page begins."""
+
+    after = fields.String(load_default="", validate=validate.Regexp(r"([0-9.]{1,400}:[0-9]{1,18})?\Z"))
+
+
+class SumsOut(Schema):
+    """People on the roster; absent are those expected who are neither present nor on leave."""
+
+    expected = fields.Integer()
+    exempt = fields.Integer()
+    present = fields.Integer()
+    exempt_present = fields.Integer()
+    on_leave = fields.Integer()
+    made_up = fields.Integer()
+    absent = fields.Integer()
+    rate = fields.Float(allow_none=True, metadata={"description": "present ÷ expected, by `denominator`"})
+
+
+class ChildOut(SumsOut):
+    """The same of one child, or of who is at home at the node itself (`node` 0)."""
+
+    node = fields.Integer()
+
+
+class MethodOut(Schema):
+    """Attendances by one method."""
+
+    attendances = fields.Integer()
+    late = fields.Integer()
+    unconfirmed = fields.Integer()
+
+
+class AttendanceOut(Schema):
+    """Attendance at a node. People, except in `methods`."""
+
+    activity = Id()
+    node = Id()
+    as_of = Moment()
+    basis = fields.String()
+    attendance = fields.String()
+    frozen_at = Moment(allow_none=True)
+    roster_of = fields.Date(allow_none=True)
+    unit = fields.String()
+    denominator = fields.String(allow_none=True)
+    sums = fields.Nested(SumsOut, allow_none=True)
+    children = fields.List(fields.Nested(ChildOut))
+    staying = fields.Nested(SumsOut, allow_none=True)
+    guests = fields.Integer(metadata={"description": "Who came without being on the roster; of an open activity, all."})
+    methods = fields.Dict(values=fields.Nested(MethodOut))
+
+
+class MissingOneOut(Schema):
+    """Somebody who is missing."""
+
+    member = Id()
+    name = fields.String()
+    organisation = fields.Integer()
+
+
+class MissingOut(Schema):
+    """Who is missing now; `after` begins the next page, null at the end."""
+
+    missing = fields.List(fields.Nested(MissingOneOut))
+    after = fields.String(allow_none=True)
+
+
+class LeaveIn(Schema):
+    """Why one cannot come."""
+
+    reason = Line(200, required=True)
+
+
+class LeaveForIn(LeaveIn):
+    """Why a member cannot come."""
+
+    member = Id(required=True)
+
+
+class DecisionIn(Schema):
+    """Whether a leave is approved."""
+
+    approved = fields.Boolean(required=True, truthy={True}, falsy={False})
+
+
+class LeaveOut(Schema):
+    """A request for leave, and what was decided."""
+
+    id = Id()
+    member = Id(attribute="member_id")
+    reason = fields.String()
+    state = fields.String()
+    asked_at = Moment()
+    decided_at = Moment(allow_none=True)
+    decided_by = fields.Integer(allow_none=True)
+
+
+class LeavesOut(Schema):
+    """Requests for leave."""
+
+    leaves = fields.List(fields.Nested(LeaveOut))
+
+
+class MakeUpIn(Schema):
+    """What a member did instead."""
+
+    member = Id(required=True)
+    reference = fields.String(required=True, validate=REFERENCE)
+    kind = fields.String(required=True, validate=validate.OneOf(MAKE_UP_KINDS))
+    check_in = Id(load_default=None, allow_none=True)
+    reason = Line(200, required=True)
+    happened_at = Moment(required=True)
+
+
+class MakeUpOut(Schema):
+    """A make-up, beside the absence."""
+
+    id = Id()
+    activity = Id(attribute="activity_id")
+    member = Id(attribute="member_id")
+    reference = fields.String()
+    kind = fields.String()
+    check_in = fields.Integer(attribute="check_in_id", allow_none=True)
+    reason = fields.String()
+    happened_at = Moment()
+    received_at = Moment()
+
+
+class GuestIn(Schema):
+    """Who may come as a guest."""
+
+    member = Id(required=True)
+
+
+class ExemptionIn(Schema):
+    """Why nobody expects a member, from one day until before another."""
+
+    reason = Line(200, required=True)
+    starts_on = fields.Date(required=True)
+    ends_on = fields.Date(load_default=None, allow_none=True)
+
+
+class ExemptionOut(ExemptionIn):
+    """An exemption."""
+
+    id = Id()
+    member = Id(attribute="member_id")
+
+
+class ExemptionsOut(Schema):
+    """A member's exemptions."""
+
+    exemptions = fields.List(fields.Nested(ExemptionOut))

@@ -1,0 +1,259 @@
+"""The laws of attendance, against PostgreSQL and an oracle that writes everything down by hand.
+
+Whatever is done in whatever order: at most one check-in stands per member and sitting, nothing disappears, every
+answer is the one that the oracle expects, and the figures of every node add up to the oracle's.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import func, select, true
+from sqlalchemy.orm import Session
+
+from service.activity.models import Sitting
+from service.checkin import annulling
+from service.checkin.attendance import figures, leaves, make_ups, roster
+from service.checkin.attendance.figures import Sums
+from service.checkin.attendance.make_ups import Effort
+from service.checkin.attendance.models import Leave, MakeUp
+from service.checkin.models import CheckIn, Refusal
+from service.checkin.records import Attempt
+from service.checkin.rules import check_in
+from service.errors import ServiceError
+from service.extensions import db as database
+from service.org.models import Member, Organisation
+from tests.checkin.people import NOW, attempt, make_city, make_day, outcome
+from tests.factories import HOUR
+
+WHO, WHERE, NAMES = st.integers(0, 4), st.integers(0, 1), st.integers(0, 3)
+HANDS = st.sampled_from([None, 7])
+ITEMS = st.lists(st.tuples(WHO, NAMES, WHERE, HANDS), min_size=1, max_size=6)
+
+
+@dataclass
+class Row:
+    """A check-in as the oracle remembers it."""
+
+    body: tuple[int, int | None]
+    state: str = "stands"
+
+
+class Attendance(RuleBasedStateMachine):
+    """Four members of a city's two branches and one from elsewhere; two sittings that are both open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        database.session.rollback()
+        self.rows: dict[tuple[int, str], Row] = {}
+        self.leaves: dict[int, str] = {}
+        self.made_up: set[int] = set()
+        self.roster: dict[int, str] | None = None
+        self.refused = 0
+
+    @initialize()
+    def meet(self) -> None:
+        city = make_city()
+        fourth = Member(name="李四", organisation_id=city.west.id)
+        database.session.add(fourth)
+        database.session.commit()
+        self.city = city
+        self.members = [city.ana, city.ben, city.cleo, fourth, city.dan]
+        day = make_day(city)
+        begin, end = NOW - HOUR, NOW + HOUR
+        times = {"starts_at": begin, "ends_at": end, "checkin_opens_at": begin, "checkin_closes_at": end}
+        database.session.add(Sitting(activity_id=day.id, **times))
+        database.session.commit()
+        self.day = day.id
+        sittings = select(Sitting.id).where(Sitting.activity_id == day.id).order_by(Sitting.id)
+        self.sittings = list(database.session.scalars(sittings))
+
+    @rule(items=ITEMS)
+    def send(self, items: list[tuple[int, int, int, int | None]]) -> None:
+        """A batch, by phones and by a secretary, in any order and with repeats."""
+        self.sent(items)
+
+    def sent(self, items: list[tuple[int, int, int, int | None]]) -> None:
+        attempts = [self.attempt(*item) for item in items]
+        answers = [outcome(answer) for answer in check_in(self.day, attempts, NOW)]
+        # The rule writes in the order of members and references; answers come in the order that was asked for.
+        first = {one.key: one for one in reversed(attempts)}
+        once = {key: self.expect(first[key]) for key in sorted(first)}
+        seen: set[tuple[int, str]] = set()
+        for one, answer in zip(attempts, answers, strict=True):
+            expected = once[one.key]
+            if one.fingerprint != first[one.key].fingerprint:
+                expected = "reference_reused"
+            elif one.key in seen and expected == "accepted":
+                expected = "repeat"
+            seen.add(one.key)
+            assert answer == expected
+
+    @rule(who=WHO, name=NAMES)
+    def undo(self, who: int, name: int) -> None:
+        key = (self.members[who].id, f"reference-{name}")
+        row = self.rows.get(key)
+        mine = row is not None and row.body[1] is None
+        assert self.done(annulling.undo, self.day, *key, NOW) is mine
+        if row is not None and mine and row.state == "stands":
+            row.state = "undone"
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data())
+    def annul(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.rows)))
+        number = database.session.scalar(
+            select(CheckIn.id).where(CheckIn.member_id == key[0], CheckIn.reference == key[1])
+        )
+        assert number
+        annulling.annul(self.day, number, visible=true(), by=7, reason="误签", now=NOW)
+        if self.rows[key].state == "stands":
+            self.rows[key].state = "annulled"
+
+    @precondition(lambda self: any(row.state != "stands" for row in self.rows.values()))
+    @rule(data=st.data(), hand=HANDS)
+    def try_again(self, data: st.DataObject, hand: int | None) -> None:
+        """Under another reference, in the sitting that a check-in was taken back from."""
+        gone = sorted(key for key, row in self.rows.items() if row.state != "stands")
+        key = data.draw(st.sampled_from(gone))
+        who = next(n for n, member in enumerate(self.members) if member.id == key[0])
+        self.sent([(who, 9, self.sittings.index(self.rows[key].body[0]), hand)])
+
+    @rule(who=WHO)
+    def ask_leave(self, who: int) -> None:
+        member = self.members[who].id
+        leaves.ask(self.day, member, reason="出差", by=None, now=NOW)
+        if self.leaves.get(member) != "approved":
+            self.leaves[member] = "asked"
+
+    @precondition(lambda self: self.leaves)
+    @rule(data=st.data(), approved=st.booleans())
+    def decide(self, data: st.DataObject, approved: bool) -> None:
+        member = data.draw(st.sampled_from(sorted(self.leaves)))
+        number = database.session.scalar(select(func.max(Leave.id)).where(Leave.member_id == member))
+        state, now = ("approved" if approved else "declined"), self.leaves[member]
+        did = self.done(leaves.decide, self.day, number, approved=approved, visible=true(), by=7, now=NOW)
+        assert did is (now in ("asked", state))
+        if now == "asked":
+            self.leaves[member] = state
+
+    @rule(who=WHO)
+    def withdraw(self, who: int) -> None:
+        member = self.members[who].id
+        leaves.withdraw(self.day, member)
+        if self.leaves.get(member) in ("asked", "approved"):
+            self.leaves[member] = "withdrawn"
+
+    @rule(who=WHO)
+    def make_up(self, who: int) -> None:
+        member = self.members[who].id
+        effort = Effort(reference="make-up-1", kind="replay", reason="回看", happened_at=NOW)
+        expected = member in self.made_up or (
+            self.roster is not None and member in self.roster and member not in self.there()
+        )
+        assert self.done(make_ups.make_up, self.day, member, effort, by=7, now=NOW) is expected
+        if expected:
+            self.made_up.add(member)
+
+    @rule(who=WHO, east=st.booleans())
+    def move(self, who: int, east: bool) -> None:
+        """A member's home changes; before the freeze that counts, and afterwards it does not."""
+        self.members[who].organisation_id = (self.city.east if east else self.city.away).id
+        database.session.commit()
+
+    @rule()
+    def freeze(self) -> None:
+        homes = {
+            member.id: database.session.get_one(Organisation, member.organisation_id).path for member in self.members
+        }
+        assert roster.freeze(self.day, NOW) is (self.roster is None)
+        if self.roster is None:
+            inside = self.city.city.path + "."
+            self.roster = {member: path for member, path in homes.items() if path.startswith(inside)}
+
+    def attempt(self, who: int, name: int, sitting: int, entered_by: int | None) -> Attempt:
+        """The home is that of the token, as of now."""
+        member = self.members[who]
+        path = database.session.get_one(Organisation, member.organisation_id).path
+        by: dict[str, Any] = {"method": "group", "entered_by": entered_by} if entered_by else {}
+        return attempt(member, f"reference-{name}", organisation=path, sitting=self.sittings[sitting], **by)
+
+    def expect(self, one: Attempt) -> str:
+        """What must become of an attempt, which is written down if it is accepted."""
+        assert one.sitting
+        body, known = (one.sitting, one.entered_by), self.rows.get(one.key)
+        if known is not None:
+            if known.body != body:
+                return "reference_reused"
+            return "repeat" if known.state == "stands" else "checkin_annulled"
+        invited = one.organisation.startswith(self.city.city.path + ".")
+        if one.member not in self.roster if self.roster is not None else not invited:
+            return "not_on_roster" if invited else "not_invited"
+        here = [row for (member, _), row in self.rows.items() if member == one.member and row.body[0] == one.sitting]
+        if any(row.state == "stands" for row in here):
+            return "already_checked_in"
+        if one.entered_by is None and any(row.state == "annulled" for row in here):
+            return "checkin_annulled"
+        self.rows[one.key] = Row(body)
+        return "accepted"
+
+    def done(self, rule: Any, *values: Any, **more: Any) -> bool:
+        """Whether `rule` did it; else it refused."""
+        try:
+            rule(*values, **more)
+        except ServiceError:
+            return False
+        return True
+
+    def there(self) -> set[int]:
+        return {member for (member, _), row in self.rows.items() if row.state == "stands"}
+
+    def sums(self, path: str) -> Sums:
+        """The oracle's own count of who is at home at or below a path."""
+        inside = {one for one, home in (self.roster or {}).items() if f"{home}.".startswith(f"{path}.")}
+        there = inside & self.there()
+        away = inside - there
+        on_leave = {one for one in away if self.leaves.get(one) == "approved"}
+        return Sums(expected=len(inside), present=len(there), on_leave=len(on_leave), made_up=len(away & self.made_up))
+
+    @invariant()
+    def what_stands_is_what_was_written_down_and_nothing_disappears(self) -> None:
+        question = select(CheckIn).where(CheckIn.activity_id == self.day).execution_options(populate_existing=True)
+        rows = database.session.scalars(question).all()
+        assert {(row.member_id, row.reference): row.annulled_at is None for row in rows} == {
+            key: row.state == "stands" for key, row in self.rows.items()
+        }
+        standing = [(row.sitting_id, row.member_id) for row in rows if row.annulled_at is None]
+        assert len(standing) == len(set(standing))
+        refused = database.session.scalar(select(func.count(Refusal.id)).where(Refusal.activity_id == self.day)) or 0
+        assert refused >= self.refused
+        self.refused = refused
+        assert database.session.scalar(select(func.count(MakeUp.id)).where(MakeUp.activity_id == self.day)) == len(
+            self.made_up
+        )
+
+    @invariant()
+    def every_node_adds_up(self) -> None:
+        if self.roster is None:
+            return
+        for node in (self.city.province, self.city.city, self.city.east, self.city.west):
+            found = figures.rostered(self.day, node.path)
+            assert found.all == self.sums(node.path)
+            assert found.all == sum(found.children.values(), Sums())
+            assert found.all.absent >= 0
+            missing = figures.missing(self.day, node.path)
+            assert len(missing) == found.all.absent
+
+
+def test_the_laws_of_attendance(db: Session) -> None:
+    limits = settings(max_examples=15, stateful_step_count=25, deadline=None, derandomize=True, phases=[Phase.generate])
+    run_state_machine_as_test(Attendance, settings=limits)
