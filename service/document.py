@@ -83,6 +83,17 @@ ALSO: dict[str, tuple[int, ...]] = {
     "activity.create": (409,),
     "activity.edit": (409,),
     "checkin.check_in": (409,),
+    "checkin.undo": (409,),
+    "checkin.confirm": (409,),
+    "attendance.agree": (409,),
+    "attendance.missing": (409,),
+    "attendance.ask_leave": (409,),
+    "attendance.withdraw_leave": (409,),
+    "attendance.ask_leave_for": (409,),
+    "attendance.decide_leave": (409,),
+    "attendance.make_up": (409,),
+    "onsite.register": (409,),
+    "onsite.pair": (403,),
 }
 
 

@@ -5,15 +5,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import insert
+from sqlalchemy import insert, true
 
+from service.activity.models import Activity
+from service.checkin import refusals
+from service.checkin.attendance import leaves, roster
+from service.checkin.onsite import gates
+from service.checkin.records import Attempt, check_ins_of
+from service.checkin.rules import check_in
 from service.config import Config
 from service.extensions import db
 from service.notify import endpoints
 from service.notify.models import Delivery, Outbox
 from service.org.accounts import clients, factor, grants, recovery
 from service.org.login import hashed
-from service.org.models import Division, MemberSession, Organisation, RefreshToken
+from service.org.models import Division, Member, MemberSession, Organisation, RefreshToken
+from service.org.organisers import Organiser
 from service.org.people import attachments, offices
 from service.org.people.attachments import Wish
 from service.org.people.identity import identify
@@ -32,6 +39,7 @@ from tests.org.accounts.people import code_at
 MARK = "ZQ7XWVK"
 COOKIE = "chunshui_organiser"
 ROLES = ("organiser", "system_administrator", "security_administrator", "auditor")
+REFERENCE = "reference-1"
 REFRESH = "a refresh token of the member"
 
 
@@ -64,7 +72,13 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     )
     client, secret = clients.register(organiser, name=f"推送{mark}", scopes=list(clients.SCOPES), now=now)
     wish = Wish(organisation_id=guests.id, reason=f"务工{mark}", starts_on=now.date())
+    absent = make_member(organisation=branch, name=f"钱{mark}")
+    gate, pairing = gates.register(organiser, activity.id, f"门口{mark}", now)
     numbers = {
+        **make_attendance(activity, member, absent, other, now),
+        "gate_id": gate.id,
+        "unfrozen": make_activity(lead=city, invited=[top], theme=f"预告{mark}", series=f"另{mark}").id,
+        "absent": absent.id,
         "activity_id": activity.id,
         "sitting": activity.sittings[0].id,
         "stream_id": stream.id,
@@ -83,6 +97,7 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
         "grant_id": grants.of_account(security, other.id)[0].id,
     }
     texts = {
+        "pairing": pairing,
         "invitation": make_invitation(member=make_member(organisation=branch, name=f"赵{mark}")),
         "client_id": client.client_id,
         "client_secret": secret,
@@ -107,6 +122,23 @@ def make_tree(mark: str) -> tuple[Organisation, Organisation, Organisation, Orga
     city = make_organisation(level="city", parent=top, name=f"市委{mark}")
     branch, guests = (make_organisation(parent=city, name=f"{which}支部{mark}") for which in "甲乙")
     return top, city, branch, guests
+
+
+def make_attendance(
+    activity: Activity, member: Member, absent: Member, organiser: Organiser, now: datetime
+) -> dict[str, int]:
+    """A check-in of one's own, a proxy to confirm, a refusal, a request for leave, and a frozen roster."""
+    place = member.place.path if member.place else ""
+    own = Attempt(member=member.id, organisation=member.organisation.path, place=place, reference=REFERENCE)
+    where: dict[str, Any] = {"member": absent.id, "organisation": absent.organisation.path, "place": ""}
+    proxy = Attempt(**where, reference="proxy-of-1", method="proxy", entered_by=organiser.id, reason="无手机")
+    check_in(activity.id, [own, proxy, Attempt(**where, reference="reference-0", sitting=1)], now)
+    roster.freeze(activity.id, now)
+    return {
+        "check_in_id": check_ins_of(activity.id, absent.id)[0].id,
+        "refusal_id": refusals.waiting(activity.id, true())[0].id,
+        "leave_id": leaves.ask(activity.id, absent.id, reason="出差", by=None, now=now).id,
+    }
 
 
 def make_delivery(endpoint: int, mark: str, now: datetime) -> int:
@@ -152,7 +184,27 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /endpoints": {"url": "https://example.org/hook", "topics": ["stream.count"]},
         "POST /activities": {"kind": "training", "theme": "学习", "organisers": holding, "sittings": [window]},
         "PATCH /activities/{activity_id}": {"theme": "新主题"},
-        "POST /activities/{activity_id}/check-ins": {"reference": "reference-1"},
+        "POST /activities/{activity_id}/check-ins": {"reference": REFERENCE},
+        "POST /activities/{activity_id}/check-ins/batch": {
+            "check_ins": [{"member": numbers["absent"], "method": "paper", "reference": "reference-2"}]
+        },
+        "POST /activities/{activity_id}/check-ins/{check_in_id}/annulment": {"reason": "误签"},
+        "PUT /activities/{activity_id}/check-in-refusals/{refusal_id}/settlement": {"settlement": "已补"},
+        "PUT /activities/{activity_id}/attendance-terms": {"late_minutes": 5},
+        "PUT /activities/{activity_id}/leave": {"reason": "出差"},
+        "POST /activities/{activity_id}/leaves": {"member": numbers["absent"], "reason": "出差"},
+        "PUT /activities/{activity_id}/leaves/{leave_id}/decision": {"approved": True},
+        "POST /activities/{activity_id}/make-ups": {
+            "member": numbers["absent"],
+            "reference": "reference-3",
+            "kind": "replay",
+            "reason": "回看",
+            "happened_at": datetime.now(UTC).isoformat(),
+        },
+        "POST /activities/{activity_id}/guests": {"member": numbers["absent"]},
+        "POST /members/{member_id}/exemptions": {"reason": "高龄", "starts_on": today},
+        "POST /activities/{activity_id}/gates": {"name": "门口"},
+        "POST /gates/pairing": {"code": texts["pairing"]},
         "POST /oauth/token": {
             "grant_type": "client_credentials",
             "client_id": texts["client_id"],

@@ -35,7 +35,7 @@ from service.org.geography.sets import load_border
 from service.sandbox.doors import Doors
 from service.sandbox.wechat import APPID, SECRET, WeChat
 from tests.factories import make_place
-from tests.openapi import MARK, Province, good_bodies, make_province
+from tests.openapi import MARK, REFERENCE, Province, good_bodies, make_province
 
 API = "/api/v1"
 CHECKS = [
@@ -114,9 +114,12 @@ def cases(draw: st.DrawFn, operation: Any, world: World) -> Any:
 def good_case(operation: Any, world: World) -> Any:
     """The call that succeeds for whoever may."""
     path = {name: known(world.ours, name) for name in PATH.findall(operation.path)}
+    if operation.path.endswith("/attendance-terms"):
+        path["activity_id"] = world.ours.numbers["unfrozen"]
     body = good_bodies(world.ours, world.ours, world.wechat.login("openid")).get(name_of(operation))
     more = {} if body is None else {"body": body, "media_type": media_type(operation)}
-    return operation.Case(path_parameters=path, **more)
+    asked = [one for one in operation.query if one.name == "node"]
+    return operation.Case(path_parameters=path, query={one.name: world.ours.numbers["parent"] for one in asked}, **more)
 
 
 def media_type(operation: Any) -> str:
@@ -125,7 +128,13 @@ def media_type(operation: Any) -> str:
 
 def known(province: Province, name: str) -> Any:
     """What a variable of the path may mean in `province`."""
-    return {"code": 540102, "key": "sichuan-border", "purpose": "reminders", **province.numbers}[name]
+    return {
+        "code": 540102,
+        "key": "sichuan-border",
+        "purpose": "reminders",
+        "reference": REFERENCE,
+        **province.numbers,
+    }[name]
 
 
 def ask(case: Any, credentials: dict[str, Any]) -> Any:

@@ -161,6 +161,9 @@ def _first_answers(occasion: Occasion, attempts: Sequence[Attempt]) -> Answers:
 
 def _again(occasion: Occasion, attempt: Attempt, record: Record) -> Answer:
     """The first answer again; a reference that was used for something else is the client's mistake."""
+    # Not even a reference that was used elsewhere tells that an activity exists to which one is not invited.
+    if record.activity_id != occasion.id and not _invited(occasion, attempt):
+        return Answer(refusal=ServiceError("not_invited"))
     if record.activity_id != occasion.id or record.fingerprint not in (None, attempt.fingerprint):
         return Answer(refusal=ServiceError("reference_reused"))
     if record.annulled_at is not None:
