@@ -34,6 +34,7 @@ from service.sheets import write
 PEOPLE = 150_000
 BRANCHES = 1_500
 DATABASE = "bench_roster"
+ROTATION = "rotate keys, AES to SM4, from where it was killed"
 SUITES = ("aes256", "sm4")
 GOAL = Goal("at most 30 s", ours_at_most=30.0)
 FIRST_BIRTHDAY = date(1950, 1, 1)
@@ -48,29 +49,37 @@ def measure(stage: Stage, say: Callable[[str], None]) -> tuple[list[Figure], lis
             say(f"roster: writing {PEOPLE:,} rows")
             branches = prepared(url)
             files = {kind: written(folder / f"roster.{kind}", branches) for kind in ("xlsx", "csv")}
-            taken = timed(stage, url, files, say)
+            taken, moved = timed(stage, url, files, say)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     figure = alone("roster_import_150k", ours=taken["import xlsx"], unit="s", goal=GOAL, digits=1)
     lines = [f"- {name}: {seconds:.1f} s" for name, seconds in taken.items()]
+    lines.append(
+        f"- of {2 * PEOPLE:,} numbers {moved:,} had the new key when its rotation was killed, none the old one after"
+    )
     note = f"Roster: `chunshui roster import --yes` of {PEOPLE:,} people with phone and identity number, start to end."
     return [figure], [note, "", *lines]
 
 
-def timed(stage: Stage, url: str, files: dict[str, Path], say: Callable[[str], None]) -> dict[str, float]:
-    """What each command took: the first import, the same again, a look at it from CSV, and changing the key."""
+def timed(stage: Stage, url: str, files: dict[str, Path], say: Callable[[str], None]) -> tuple[dict[str, float], int]:
+    """What each command took, and how many numbers had the new key when its rotation was killed half-way.
+
+    The first import, the same again, a look at it from CSV, the rest of changing the key, and an import under it.
+    """
     keys = [f"k{number}:{suite}:{base64.b64encode(os.urandom(32)).decode()}" for number, suite in enumerate(SUITES)]
     one, both = keys[0], f"{keys[1]},{keys[0]}"
     runs = {
         "import xlsx": (one, ["roster", "import", "--yes", str(files["xlsx"])]),
         "import xlsx again": (one, ["roster", "import", "--yes", str(files["xlsx"])]),
         "dry run csv": (one, ["roster", "import", "--dry-run", str(files["csv"])]),
-        "rotate keys, AES to SM4": (both, ["keys", "rotate"]),
+        ROTATION: (both, ["keys", "rotate"]),
         "import xlsx again under SM4": (both, ["roster", "import", "--yes", str(files["xlsx"])]),
     }
-    taken = {}
+    taken, moved = {}, 0
     for name, (identity_keys, arguments) in runs.items():
         told = stage.environment | {"DATABASE_URL": url, "IDENTITY_KEYS": identity_keys, "LANG": "en_US.UTF-8"}
+        if name == ROTATION:
+            moved = killed_half_way(arguments, told, url)
         begin = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", "service.cli", *arguments],
@@ -83,7 +92,29 @@ def timed(stage: Stage, url: str, files: dict[str, Path], say: Callable[[str], N
         if done.returncode:
             raise RuntimeError(f"{name}: {done.stdout}{done.stderr}")
         say(f"roster: {name} {taken[name]:.1f} s: {done.stdout.strip()}")
-    return taken
+    if under_new_key(url) != 2 * PEOPLE:
+        raise RuntimeError("numbers are left under the old key")
+    return taken, moved
+
+
+def killed_half_way(arguments: list[str], told: dict[str, str], url: str) -> int:
+    """Start changing the key, kill it once half of the numbers have the new one, and say how many have it."""
+    command = [sys.executable, "-m", "service.cli", *arguments]
+    with subprocess.Popen(command, env=os.environ | told, stdout=subprocess.DEVNULL) as running:
+        while under_new_key(url) < PEOPLE and running.poll() is None:
+            time.sleep(0.05)
+        running.kill()
+    moved = under_new_key(url)
+    if not PEOPLE <= moved < 2 * PEOPLE:
+        raise RuntimeError(f"the rotation was not killed half-way: {moved:,} numbers had the new key")
+    return moved
+
+
+def under_new_key(url: str) -> int:
+    """How many numbers have the second key."""
+    with psycopg.connect(url) as connection:
+        [count] = connection.execute("SELECT count(*) FROM sealed_numbers WHERE key_id = 'k1'").fetchone() or (0,)
+    return int(count)
 
 
 @contextmanager
