@@ -320,11 +320,11 @@ def entered(opened: Opened) -> Entered:
     return {"organiser": shown(opened.organiser)}, 201, headers
 
 
-def cookie(name: str, value: str, seconds: int) -> str:
+def cookie(name: str, value: str, seconds: int, *, samesite: str = "Strict") -> str:
     """A cookie as a header: out of reach of scripts and other sites, over TLS where there is TLS."""
     secure = request.is_secure or current_app.config["CHUNSHUI"].web_url.startswith("https:")
     carrier = Response()
-    carrier.set_cookie(name, value, max_age=seconds, httponly=True, samesite="Strict", secure=secure)
+    carrier.set_cookie(name, value, max_age=seconds, httponly=True, samesite=samesite, secure=secure)
     return carrier.headers["Set-Cookie"]
 
 
