@@ -1,11 +1,11 @@
-// A real OpenID provider (oidc-provider), driven by provider.py: node provider.mjs PORT CLIENTS NODE_MODULES
-// Its log-in is a form of two fields, the subject and how it was shown who that is; consent is given beforehand.
+// A real OpenID provider (oidc-provider), driven by provider.py: node provider.mjs HOST PORT CLIENTS NODE_MODULES
+// Its log-in is a form: the subject, and how it was shown who that is. Consent is given beforehand.
 import { createServer } from "node:http";
 import { pathToFileURL } from "node:url";
 
-const [port, clients, modules] = process.argv.slice(2);
+const [host, port, clients, modules] = process.argv.slice(2);
 const { default: Provider } = await import(pathToFileURL(`${modules}/oidc-provider/lib/index.js`));
-const issuer = `http://127.0.0.1:${port}`;
+const issuer = `http://${host}:${port}`;
 const provider = new Provider(issuer, {
   clients: JSON.parse(clients),
   acrValues: ["urn:chunshui:mfa"],
@@ -28,7 +28,11 @@ const provider = new Provider(issuer, {
 
 const application = provider.callback();
 createServer(async (request, response) => {
-  if (request.method !== "POST" || !request.url.startsWith("/interaction/")) return application(request, response);
+  if (!request.url.startsWith("/interaction/")) return application(request, response);
+  if (request.method !== "POST") {
+    response.setHeader("Content-Type", "text/html");
+    return response.end('<form method="post"><label>Subject <input name="subject"></label><button>Go</button></form>');
+  }
   let body = "";
   for await (const part of request) body += part;
   const given = new URLSearchParams(body);

@@ -40,12 +40,12 @@ class RealProvider:
 
 
 @contextmanager
-def running() -> Iterator[RealProvider]:
-    """Start it, until the block ends."""
+def running(host: str = "127.0.0.1", callback: str = CALLBACK) -> Iterator[RealProvider]:
+    """Start it, by that name of this machine, until the block ends."""
     port = free_port()
-    clients = [{"client_id": one, "client_secret": SECRET, "redirect_uris": [CALLBACK]} for one in (CLIENT, OTHER)]
+    clients = [{"client_id": one, "client_secret": SECRET, "redirect_uris": [callback]} for one in (CLIENT, OTHER)]
     script, modules = Path(__file__).with_name("provider.mjs"), ROOT / "web" / "node_modules"
-    arguments = ["node", str(script), str(port), json.dumps(clients), str(modules)]
+    arguments = ["node", str(script), host, str(port), json.dumps(clients), str(modules)]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(arguments, stdout=pipe, stderr=nothing, text=True, preexec_fn=leave_with_parent) as process:
         try:
