@@ -18,7 +18,7 @@ from service.supervisor import installed
 from tests.org.accounts.provider import CLIENT, SECRET, running
 from tests.ports import free_port
 from tests.web.conftest import PASSWORD
-from tests.web.visitors import wall
+from tests.web.visitors import Wall, wall
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -31,6 +31,14 @@ def link(config: Config, subject: str) -> None:
         finally:
             db.session.remove()
             db.engine.dispose()
+
+
+def through_the_provider(visitor: Wall, subject: str) -> None:
+    """From the log-in page, by the provider's form."""
+    visitor.page.goto(f"{visitor.url}/")
+    visitor.page.get_by_role("link", name="通过政务统一认证登录").click()
+    visitor.page.get_by_label("Subject").fill(subject)
+    visitor.page.get_by_role("button", name="Go").click()
 
 
 def test_an_organiser_comes_in_through_the_provider(browser: Browser) -> None:
@@ -47,18 +55,16 @@ def test_an_organiser_comes_in_through_the_provider(browser: Browser) -> None:
         with installed(settings, data_dir=wishes.data_dir, say=print, sandbox=True) as installation:
             with demo.prepared(installation.config, PASSWORD):
                 pass
+            link(installation.config, "ana")
             with wall(browser, url) as visitor:
-                page = visitor.page
-                page.goto(f"{url}/")
-                page.get_by_role("link", name="通过政务统一认证登录").click()
-                page.get_by_label("Subject").fill("ana")
-                page.get_by_role("button", name="Go").click()
-                expect(page.get_by_role("alert")).to_have_text("统一身份认证的登录未被接受，请重试或改用密码")
-                link(installation.config, "ana")
-                # The provider knows her by now and asks no more.
-                page.get_by_role("link", name="通过政务统一认证登录").click()
-                expect(page.get_by_role("button", name="退出")).to_be_visible()
-                page.reload()
-                expect(page.get_by_role("button", name="退出")).to_be_visible()
-                [session] = [one for one in page.context.cookies() if re.search("organiser$", str(one["name"]))]
+                through_the_provider(visitor, "eve")
+                expect(visitor.page.get_by_role("alert")).to_have_text("统一身份认证的登录未被接受，请重试或改用密码")
+            # A browser that the provider does not know yet: the way back begins with its form, at another site.
+            with wall(browser, url) as visitor:
+                through_the_provider(visitor, "ana")
+                expect(visitor.page.get_by_role("button", name="退出")).to_be_visible()
+                visitor.page.reload()
+                expect(visitor.page.get_by_role("button", name="退出")).to_be_visible()
+                cookies = visitor.page.context.cookies()
+                [session] = [one for one in cookies if re.search("organiser$", str(one["name"]))]
                 assert (session["httpOnly"], session["sameSite"]) == (True, "Strict")
