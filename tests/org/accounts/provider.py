@@ -15,6 +15,7 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 CALLBACK = "http://localhost/api/v1/organisers/oidc/callback"
+OVER_TLS = CALLBACK.replace("http:", "https:")
 CLIENT, OTHER = "chunshui", "another-service"
 SECRET = "a secret that only the tests know: %+/ of the client"
 MFA = "urn:chunshui:mfa"
@@ -34,7 +35,7 @@ class RealProvider:
             response = browser.post(
                 response.headers["Location"], data={name: one for name, one in fields.items() if one}
             )
-            while not (back := response.headers["Location"]).startswith(CALLBACK):
+            while not (back := response.headers["Location"]).startswith((CALLBACK, OVER_TLS)):
                 response = browser.get(back)
         return {name: values[0] for name, values in parse_qs(urlsplit(back).query).items()}
 
@@ -43,7 +44,9 @@ class RealProvider:
 def running(host: str = "127.0.0.1", callback: str = CALLBACK) -> Iterator[RealProvider]:
     """Start it, by that name of this machine, until the block ends."""
     port = free_port()
-    clients = [{"client_id": one, "client_secret": SECRET, "redirect_uris": [callback]} for one in (CLIENT, OTHER)]
+    clients = [
+        {"client_id": one, "client_secret": SECRET, "redirect_uris": [callback, OVER_TLS]} for one in (CLIENT, OTHER)
+    ]
     script, modules = Path(__file__).with_name("provider.mjs"), ROOT / "web" / "node_modules"
     arguments = ["node", str(script), host, str(port), json.dumps(clients), str(modules)]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL

@@ -134,6 +134,16 @@ def test_cookies_are_out_of_reach(house: House, ana: int) -> None:
     assert "Secure" in house.browser.get(DOOR).headers["Set-Cookie"].split("; ")
 
 
+def test_over_tls(house: House, ana: int) -> None:
+    """Whatever cookies are called there, those that are given are those that are looked for."""
+    house.set(web_url="https://localhost")
+    away = house.browser.get(DOOR, base_url="https://localhost")
+    back = house.arrive(house.real.log_in(away.headers["Location"]), base_url="https://localhost")
+    assert back.headers["Location"] == "/"
+    assert all("Secure" in one.split("; ") for one in back.headers.getlist("Set-Cookie"))
+    assert house.browser.get(ME, base_url="https://localhost").json["id"] == ana
+
+
 def test_the_way_there_has_state_nonce_and_challenge(house: House) -> None:
     first, second = (parse_qs(urlsplit(house.depart()).query) for _ in range(2))
     for name in ("state", "nonce", "code_challenge"):
