@@ -9,7 +9,7 @@ from apiflask import APIFlask
 from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service import errors, limits, metrics, probes, valkey
+from service import errors, headers, limits, metrics, probes, valkey
 from service.auth import public
 from service.clock import day_of, now
 from service.config import Config
@@ -41,18 +41,14 @@ SCHEMES = {
         },
     },
 }
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
-}
 
 
 def create_app(config: Config | None = None) -> APIFlask:
     """The web application with every room; settings come from the environment unless given."""
     config = config or Config.from_env()
-    app = APIFlask("service", title="春水 Chunshui", version="1", docs_path="/docs", spec_path="/openapi.json")
+    # The pages room serves the built files and /docs; the framework's own ways would pass the pages' policy by.
+    own: dict[str, Any] = {"static_folder": None, "docs_path": None}
+    app = APIFlask("service", title="春水 Chunshui", version="1", **own)
     configure(app, config)
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
@@ -66,7 +62,8 @@ def create_app(config: Config | None = None) -> APIFlask:
     register_probes(app, board)
     app.security_schemes = SCHEMES
     app.spec_processor(partial(declare_security, app))
-    app.after_request(secure)
+    app.before_request(refuse_large_bodies)
+    headers.init_app(app)
     app.wsgi_app = traffic.around(Deadline(app, app.wsgi_app))  # type: ignore[assignment, method-assign]
     return app
 
@@ -214,6 +211,12 @@ def register_probes(app: APIFlask, board: metrics.Board) -> None:
         return Response(board.page(), content_type=metrics.KIND)
 
 
+def refuse_large_bodies() -> None:
+    """Before anybody is asked who he is, and whether or not the door reads a body."""
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise ServiceError("body_too_large")
+
+
 def declare_security(app: Flask, spec: dict[str, Any]) -> dict[str, Any]:
     """Say in the OpenAPI document who may call what, as the views themselves declare it."""
     for rule in app.url_map.iter_rules():
@@ -223,12 +226,3 @@ def declare_security(app: Flask, spec: dict[str, Any]) -> dict[str, Any]:
             if method.lower() in path and doors != ["public"]:
                 path[method.lower()]["security"] = [{door: []} for door in doors]
     return spec
-
-
-def secure(response: Response) -> Response:
-    """Add the headers that every answer carries; what the API says is for its asker alone, and for now."""
-    if request.path.startswith(API):
-        response.headers.setdefault("Cache-Control", "no-store")
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response

@@ -1,4 +1,4 @@
-"""The built pages: the organisers' wall at `/`, the members' phone page at `/m/`.
+"""The built pages: the organisers' wall at `/`, the members' phone page at `/m/`, the API's description at `/docs`.
 
 Hashed assets may be kept for ever, the entry pages are asked for anew each time, and the pages' policy lets no
 script or style run that did not come from here.
@@ -32,6 +32,16 @@ def phone() -> Response:
     return entry("phone.html")
 
 
+@bp.get("/docs")
+@public
+def docs() -> Response:
+    """The API's description, for a reader of `/openapi.json`."""
+    response = entry("docs.html")
+    # Its pictures lie in its style sheet, and it needs no socket and no video.
+    response.headers["Content-Security-Policy"] = policy([], images="'self' data:", media="'none'")
+    return response
+
+
 @bp.get("/m/settings.json")
 @public
 def settings() -> Response:
@@ -61,7 +71,7 @@ def entry(name: str) -> Response:
     return response
 
 
-def policy(gateways: list[str]) -> str:
+def policy(gateways: list[str], *, images: str = "'self'", media: str = "https: http: blob:") -> str:
     """Only our own scripts, styles and fonts; sockets to `gateways`; video from where the organisers stream."""
     return "; ".join(
         [
@@ -69,8 +79,8 @@ def policy(gateways: list[str]) -> str:
             "script-src 'self'",
             "style-src 'self'",
             "font-src 'self'",
-            "img-src 'self'",
-            "media-src https: http: blob:",
+            f"img-src {images}",
+            f"media-src {media}",
             " ".join(["connect-src 'self'", *gateways]),
             "base-uri 'none'",
             "form-action 'none'",

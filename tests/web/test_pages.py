@@ -252,3 +252,16 @@ def take_picture(before: Wall) -> None:
     expect(places.get_by_role("listitem")).to_have_count(7)
     before.page.mouse.move(0, 0)
     before.page.screenshot(path=target)
+
+
+def test_the_api_is_described_under_the_pages_policy(browser: Browser, house: House) -> None:
+    """By a page that loads nothing from elsewhere and complains of nothing."""
+    with wall(browser, house.url) as reader:
+        asked: list[str] = []
+        reader.page.on("request", lambda request: asked.append(request.url))
+        reader.page.goto(f"{house.url}/docs")
+        door = reader.page.get_by_text("/api/v1/activities/{activity_id}/check-ins")
+        expect(door).to_be_visible(timeout=15 * SECONDS)
+        door.click()
+        expect(reader.page.get_by_text("reference", exact=False).first).to_be_visible()
+        assert [url for url in asked if not url.startswith((house.url, "data:"))] == []
