@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from tests.conftest import Ear
@@ -62,6 +64,15 @@ def test_a_process_is_heard_when_its_log_is_gone(tmp_path: Path) -> None:
         output.write("of 13800138000\nof nobody\n")
     log.unlink()
     assert list(overheard.lines()) == ["of 13800138000\n"]
+
+
+def test_the_database_does_not_quote_what_it_refuses(db: Session, server_folder: Path) -> None:
+    """Its log says which rule was broken, and neither the row nor the statement."""
+    with pytest.raises(IntegrityError), db.begin_nested():
+        db.execute(text("INSERT INTO members (name, organisation_id) VALUES ('司徒无名', NULL)"))
+    log = (server_folder / "postgres.log").read_text()
+    assert 'null value in column "organisation_id"' in log
+    assert "司徒无名" not in log
 
 
 def test_numbers_of_rows_and_times_are_no_numbers_of_people(ear: Ear) -> None:
