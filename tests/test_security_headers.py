@@ -175,6 +175,17 @@ def test_no_other_site_may_read(app: APIFlask, organiser: FlaskClient, method: s
         assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")], door
 
 
+@pytest.mark.parametrize("origin", [FOREIGN, "null", "http://localhost.evil.example"])
+def test_no_other_site_opens_the_organisers_socket(organiser: FlaskClient, origin: str) -> None:
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    address = "/socket.io/?EIO=4&transport=websocket"
+    refused = organiser.get(address, headers={**headers, "Origin": origin})
+    assert (refused.status_code, refused.text) == (400, '"Not an accepted origin."')
+    # From our own page it comes as far as the server's own socket, which a test's client has none of.
+    with pytest.raises(RuntimeError, match="Cannot obtain socket"):
+        organiser.get(address, headers={**headers, "Origin": "http://localhost"})
+
+
 def test_no_door_takes_a_large_body(app: APIFlask, client: FlaskClient) -> None:
     large = b'{"code": "' + b"x" * MAX_BODY_BYTES + b'"}'
     for door in doors(app, *UNSAFE):
