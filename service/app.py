@@ -19,6 +19,7 @@ from service.traffic import Traffic
 
 if TYPE_CHECKING:
     from service.holdings import Holding
+    from service.notify.notices.audience import Audience
     from service.working import Task
 
 API = "/api/v1"
@@ -126,6 +127,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.notify.backlog import Backlog
     from service.notify.callbacks import rules as callbacks
     from service.notify.courier import Courier, keep_house
+    from service.notify.notices import ledger
     from service.org.accounts.keeping import keep_house as keep_accounts
     from service.org.keeping import forget_expired as keeping_logins
     from service.org.person import rights
@@ -134,6 +136,8 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
 
     config: Config = app.config["CHUNSHUI"]
     reaping.register_ledger(app, checked_in, taken_back)
+    app.extensions["audiences"] = audiences()
+    app.extensions["wechat_listeners"] = [ledger.listen]
     backlog = Backlog(board)
     return [
         *reaping.tasks(config, board),
@@ -156,6 +160,13 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("tree", 30.0, lambda _: settle_due(day_of(now()))),
         Task("services", 5.0, lambda _: look_at_services(board)),
     ]
+
+
+def audiences() -> "dict[str, Audience]":
+    """Whom notices may be for, by the name that they keep."""
+    from service.activity import reminders
+
+    return {"activity": reminders.audience}
 
 
 def register_rooms(app: APIFlask) -> None:

@@ -26,6 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from service.extensions import Base
 from service.labels import holds
+from service.notify.queue import Attempted
 from service.scope import Scoped
 
 STATES = ("pending", "delivered", "dead")
@@ -82,10 +83,10 @@ class Outbox(Base):
 @holds(
     purpose="notices",
     keeps="delivered",
-    internal="id outbox_id endpoint_id message_id state attempts due_at give_up_at lease_until last_status last_error"
-    " delivered_at",
+    internal="id outbox_id endpoint_id message_id state attempts repeats due_at give_up_at lease_until last_status"
+    " last_error delivered_at",
 )
-class Delivery(Scoped, Base):
+class Delivery(Attempted, Scoped, Base):
     """One event on its way to one endpoint."""
 
     __tablename__ = "deliveries"
@@ -102,14 +103,7 @@ class Delivery(Scoped, Base):
     # The `webhook-id`. One per delivery, not per event: receivers that compare notes must not be able to
     # match their opaque subjects by it.
     message_id: Mapped[uuid.UUID] = mapped_column(Uuid, server_default=text("gen_random_uuid()"))
-    state: Mapped[str] = mapped_column(Text, server_default="pending")
-    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    due_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    give_up_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_status: Mapped[int | None] = mapped_column(Integer)
-    last_error: Mapped[str | None] = mapped_column(Text)
-    delivered_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     event: Mapped[Outbox] = relationship()
 
