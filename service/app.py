@@ -139,6 +139,9 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     app.extensions["audiences"] = audiences()
     app.extensions["wechat_listeners"] = [ledger.listen]
     backlog = Backlog(board)
+    repeated = board.counter(
+        "deliveries_repeated", "Deliveries taken over from a worker that died: each may come twice."
+    )
     return [
         *reaping.tasks(config, board),
         Task("audit log sealed", 1.0, lambda _: chain.seal_all(now())),
@@ -150,7 +153,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("openings", 2.0, lambda _: activity.announce(now())),
         Task("rosters", 5.0, lambda _: roster.freeze_due(now())),
         # A run lasts for as long as there is something to deliver.
-        Task("deliveries", 0.5, Courier(), patience=math.inf),
+        Task("deliveries", 0.5, Courier(repeated=repeated.inc), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
         Task("events of WeChat", 1.0, lambda app: callbacks.hand_on(app.extensions.get("wechat_listeners", ()), now())),
         Task("events of WeChat kept", 3600.0, lambda _: callbacks.prune(now())),
@@ -180,6 +183,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.live import views as live
     from service.notify import views as notify
     from service.notify.callbacks import views as callbacks
+    from service.notify.notices import views as notices
     from service.org import access
     from service.org import views as org
     from service.org.accounts import views as accounts
@@ -190,7 +194,7 @@ def register_rooms(app: APIFlask) -> None:
 
     access.init_app(app)
     of_org = (org, accounts, geography, tree, people, person)
-    for room in (*of_org, activity, live, checkin, attendance, onsite, notify, callbacks):
+    for room in (*of_org, activity, live, checkin, attendance, onsite, notify, notices, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

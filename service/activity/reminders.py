@@ -30,8 +30,7 @@ def follow(activity: Activity) -> None:
 
 
 def _plans(activity: Activity) -> Iterator[Plan]:
-    lead = next(one for one in activity.organisers if one.tier == "lead")
-    path = db.session.scalars(select(Organisation.path).where(Organisation.id == lead.organisation_id)).one()
+    path = lead_path(activity)
     for sitting in activity.sittings:
         facts = {"theme": activity.theme, "starts_at": iso(sitting.starts_at), "timezone": activity.timezone}
         common = {
@@ -52,6 +51,12 @@ def _hour_before(sitting: Sitting, common: dict[str, object]) -> Plan:
 def _started(stream: Stream, common: dict[str, object]) -> Plan:
     due, key = stream.opens_at, f"stream:{stream.id}:started"
     return Plan(key=key, kind="started", due_at=due, expires_at=due + STARTED_FOR, **common)  # type: ignore[arg-type]
+
+
+def lead_path(activity: Activity) -> str:
+    """Where the first of those who lead the activity stands in the tree: it tells what is told of it."""
+    lead = next(one for one in activity.organisers if one.tier == "lead")
+    return db.session.scalars(select(Organisation.path).where(Organisation.id == lead.organisation_id)).one()
 
 
 def audience(notice: Notice) -> Asked:

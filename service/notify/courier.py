@@ -20,6 +20,8 @@ from service.notify.notices.posting import Notices
 from service.notify.posts import Job, Post, Webhooks
 
 T = TypeVar("T")
+# Told how many claims were taken whose holder had not said what came of them.
+Tell = Callable[[int], object]
 log = structlog.get_logger(__name__)
 
 BUSY_PAUSE_SECONDS = 0.01
@@ -27,14 +29,20 @@ IDLE_PAUSE_SECONDS = 0.25
 LAST_ATTEMPTS_SECONDS = 2.0
 
 
+def silent(_: int) -> None:
+    """Nobody counts."""
+
+
 class Courier:
     """A task that takes and delivers until nothing is due in any of its posts; keeps connections between its turns."""
 
-    def __init__(self, *, capacity: int = 128, each: int = 64, notices: Notices | None = None) -> None:
+    def __init__(
+        self, *, capacity: int = 128, each: int = 64, notices: Notices | None = None, repeated: Tell = silent
+    ) -> None:
         self._posts: list[Post] = [Webhooks(capacity=capacity, each=each), notices or Notices()]
         self._under_way: dict[asyncio.Task[bool], tuple[Post, Job]] = {}
         self._runner: asyncio.Runner | None = None
-        self.repeats = 0
+        self._repeated = repeated
 
     def __call__(self, app: Flask) -> None:
         """One turn: everything that is due now."""
@@ -89,7 +97,7 @@ class Courier:
         return jobs, settled + moved
 
     def _start(self, post: Post, job: Job) -> None:
-        self.repeats += sum(claim.again for claim in job.claims)
+        self._repeated(sum(claim.again for claim in job.claims))
         task = asyncio.get_running_loop().create_task(job.attempt())
         self._under_way[task] = (post, job)
         post.places.taken[job.lane] += len(job.claims)

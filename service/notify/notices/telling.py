@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import structlog
 from flask import current_app
 from sqlalchemy import case, func, literal, null, select, text, union_all, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from service.config import Config
 from service.extensions import db
@@ -16,6 +18,9 @@ from service.notify.notices.ledger import CHANNEL as WECHAT
 from service.notify.notices.models import INBOX, Notice, NoticeDelivery
 from service.scope import everything, reason, scoped
 
+log = structlog.get_logger(__name__)
+
+AGAIN = timedelta(minutes=1)
 # The audience of a whole day is made into deliveries in seconds, but not in a request's.
 LONG = text("SET LOCAL statement_timeout = '5min'")
 # One at a time: of two that are made at once neither would see that the other uses a member's last accept.
@@ -58,10 +63,22 @@ def tell_due(channels: Sequence[str], now: datetime) -> int:
     if notice.expires_at <= now:
         notice.state = "expired"
     else:
-        config: Config = current_app.config["CHUNSHUI"]
-        tell(notice, audience_of(notice), Means.of(notice.kind, channels, config), now)
+        _tell_whole(notice, channels, now)
     db.session.commit()
     return 1
+
+
+def _tell_whole(notice: Notice, channels: Sequence[str], now: datetime) -> None:
+    """All of it or nothing; one that cannot be told now is tried again in a minute, and holds up no other."""
+    config: Config = current_app.config["CHUNSHUI"]
+    try:
+        with db.session.begin_nested():
+            tell(notice, audience_of(notice), Means.of(notice.kind, channels, config), now)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        log.error("notice cannot be told", notice=notice.id, reason=type(error).__name__)
+        notice.due_at = min(now + AGAIN, notice.expires_at - timedelta(microseconds=1))
 
 
 def tell(notice: Notice, asked: Asked, means: Means, now: datetime) -> None:

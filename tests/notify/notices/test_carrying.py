@@ -236,3 +236,14 @@ def test_what_could_not_be_tried_in_its_life_is_given_up(app: APIFlask) -> None:
     assert carrying.prune(late) == 0
     assert carrying.prune(late + carrying.KEEP) == 1
     assert database.session.scalar(select(Notice)) is None
+
+
+def test_a_notice_that_cannot_be_told_holds_up_no_other(app: APIFlask, carry: Carry) -> None:
+    make_device(1)
+    broken = make_notice(key="broken", audience={"name": "of no room"})
+    make_notice(key="good", audience={"name": "given", "members": [1]})
+    channel = Scripted()
+    carry(channel)
+    assert len(channel.sends) == 1
+    database.session.refresh(broken)
+    assert (broken.state, broken.due_at > read_clock()) == ("planned", True)
