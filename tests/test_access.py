@@ -159,7 +159,8 @@ OWN = {
     "POST /organisers/sessions", "POST /organisers/recovery", "DELETE /organisers/sessions/current",
     "GET /organisers/me", "PUT /organisers/me/password", "POST /organisers/me/second-factor",
     "GET /organisers/me/second-factor/qr.svg", "POST /organisers/me/second-factor/confirmation",
-    "POST /oauth/token", "POST /endpoints", "POST /clients", "GET /me/data", "PATCH /me", "POST /me/erasure",
+    "POST /oauth/token", "POST /endpoints", "GET /events",
+    "POST /clients", "GET /me/data", "PATCH /me", "POST /me/erasure",
     "GET /me/consents", "POST /me/consents", "DELETE /me/consents/{purpose}", "GET /me/attachments",
     "POST /me/attachments", "POST /me/certificate", "DELETE /me/binding",
     "DELETE /activities/{activity}/check-ins/{reference}", "POST /gates/pairing", "GET /me/notices",
@@ -349,7 +350,8 @@ def test_what_is_public_is_there_for_who_has_logged_in(client: FlaskClient, worl
 
 
 @pytest.mark.parametrize(
-    "door", [*THINGS, *LISTS, *MAKING, *sorted(ELSEWHERE), *REFERENCE, "POST /endpoints", "POST /clients"]
+    "door",
+    [*THINGS, *LISTS, *MAKING, *sorted(ELSEWHERE), *REFERENCE, "POST /endpoints", "POST /clients", "GET /events"],
 )
 def test_without_a_grant_for_it_no_door_opens(client: FlaskClient, world: World, door: str) -> None:
     """An auditor's account, whose one purpose none of these doors has."""

@@ -74,7 +74,8 @@ class Courier:
                     for job in jobs:
                         self._start(post, job)
                     moved += len(jobs) + settled
-                if not self._under_way and not moved:
+                # What ended during the visit may have left room for what could not be taken then.
+                if not self._under_way and not moved and not any(post.unwritten() for post in self._posts):
                     return
                 await asyncio.sleep(BUSY_PAUSE_SECONDS if moved else IDLE_PAUSE_SECONDS)
         finally:

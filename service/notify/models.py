@@ -62,7 +62,7 @@ class Endpoint(Scoped, Base):
 @holds(
     purpose="notices",
     keeps="delivered",
-    internal="id topic organisation_paths payload created_at fanned_out_at",
+    internal="id topic organisation_paths payload created_at fanned_out_at position",
     sensitive="subject_member",
 )
 class Outbox(Base):
@@ -78,6 +78,8 @@ class Outbox(Base):
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     fanned_out_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    # Given when it is fanned out, and rising in the order in which that is committed: who pulls goes on after one.
+    position: Mapped[int | None] = mapped_column(BigInteger, unique=True)
 
 
 @holds(

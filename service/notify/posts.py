@@ -47,6 +47,10 @@ class Post(Protocol):
         """What is to be done now, up to `room` claims, and how much else was moved on."""
         ...
 
+    def unwritten(self) -> bool:
+        """Whether attempts ended that have not been written down yet."""
+        ...
+
     def settle(self) -> int:
         """Write what came of attempts since; how many."""
         ...
@@ -88,6 +92,10 @@ class Webhooks:
         known = endpoints.addresses({claim.endpoint_id for claim in claims}, secrets=config.secrets)
         db.session.rollback()
         return [self._job(claim, known.get(claim.endpoint_id), config) for claim in claims], fanned
+
+    def unwritten(self) -> bool:
+        """Whether attempts ended that have not been written down yet."""
+        return bool(self._verdicts)
 
     def settle(self) -> int:
         """Write what came of attempts since; how many."""

@@ -34,6 +34,7 @@ def create_notices() -> None:
         sa.Column("expires_at", MOMENT, nullable=False),
         sa.Column("created_by", sa.BigInteger()),
         sa.Column("created_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("tried_at", MOMENT),
         sa.Column("told_at", MOMENT),
         sa.CheckConstraint("state IN ('planned', 'told', 'cancelled', 'expired')", name=op.f("ck_notices_state")),
         sa.CheckConstraint("due_at < expires_at", name=op.f("ck_notices_life")),

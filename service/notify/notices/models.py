@@ -40,7 +40,7 @@ DEVICE_CHANNELS = ("apns", "fcm", "jpush")
     purpose="reminders",
     keeps="told",
     internal="id key kind organisation_path activity_id texts facts audience state due_at expires_at created_at"
-    " told_at",
+    " tried_at told_at",
     personal="created_by",
 )
 class Notice(Scoped, Base):
@@ -75,6 +75,8 @@ class Notice(Scoped, Base):
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     created_by: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    # When telling it failed, by a defect.
+    tried_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     told_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 

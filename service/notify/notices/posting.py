@@ -67,6 +67,10 @@ class Notices:
         db.session.rollback()
         return self._jobs(kept, notices, now), told + len(claims) - len(kept)
 
+    def unwritten(self) -> bool:
+        """Whether attempts ended that have not been written down yet."""
+        return bool(self._verdicts)
+
     def settle(self) -> int:
         """Write what came of attempts since; how many."""
         verdicts = self._verdicts[:]

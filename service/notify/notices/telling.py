@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from flask import current_app
-from sqlalchemy import case, func, literal, null, select, text, union_all, update
+from sqlalchemy import case, func, literal, null, or_, select, text, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -54,7 +54,9 @@ def rehearse(asked: Asked, means: Means) -> Reach:
 
 def tell_due(channels: Sequence[str], now: datetime) -> int:
     """Tell one notice that is due, if there is one; how many. Commits. What is past its life expires untold."""
-    question = select(Notice).where(Notice.state == "planned", Notice.due_at <= now).order_by(Notice.due_at).limit(1)
+    rested = or_(Notice.tried_at.is_(None), Notice.tried_at <= now - AGAIN)
+    due = select(Notice).where(Notice.state == "planned", Notice.due_at <= now, rested)
+    question = due.order_by(Notice.due_at).limit(1)
     claimed = everything("whatever is due", question.with_for_update(skip_locked=True))
     notice = db.session.scalar(claimed)
     if notice is None:
@@ -78,7 +80,7 @@ def _tell_whole(notice: Notice, channels: Sequence[str], now: datetime) -> None:
         raise
     except Exception as error:
         log.error("notice cannot be told", notice=notice.id, reason=type(error).__name__)
-        notice.due_at = min(now + AGAIN, notice.expires_at - timedelta(microseconds=1))
+        notice.tried_at = now
 
 
 def tell(notice: Notice, asked: Asked, means: Means, now: datetime) -> None:
