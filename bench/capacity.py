@@ -18,6 +18,7 @@ import redis
 from bench.servers import ours, start
 from bench.stage import Stage, candidates, open_stage, process_cpu
 from service.live import figures, stays
+from service.live.disclosure import Outlook, Told
 from service.live.feed import dump
 from service.live.nodes import View
 from service.live.presence import LIMIT, Attribution, Holding, Reply
@@ -150,14 +151,15 @@ def snapshot() -> str:
     """The event as JSON."""
     names = [(number, "某某市某某区党委") for number in range(21)]
     there = [(f"54{number:02}", "西藏某某县") for number in range(21)]
-    view = View((SLOT,), names[0], tuple(names[1:]), there[0], tuple(there[1:]))
+    view = View((SLOT,), names[0], tuple(names[1:]), there[0], tuple(there[1:]), Outlook((), frozenset()))
     now = datetime.now(UTC)
     counts = dict.fromkeys(("online", "connections", "joined", "peak", "checked_in"), 10_000_000)
     known = {"stream": 7, "epoch": "1795440889-453947", "seq": 10_000_000, "as_of": now, "peak_at": now, "in_doubt": 0}
     channels = dict.fromkeys(("mini_program", "official_account", "android", "ios", "h5"), 2_000_000)
-    told = known | counts | {"basis": "exact", "reason": None, "channels": channels, "sources": {"hls": 10_000_000}}
+    told = known | counts | {"basis": "exact", "reason": None}
     homes = {number: 500_000 for number, _ in names}
-    return json.dumps(["snapshot", dump(told, view, homes, {code: 500_000 for code, _ in there})], ensure_ascii=False)
+    parts = Told(homes, {code: 500_000 for code, _ in there}, channels, {"hls": 10_000_000})
+    return json.dumps(["snapshot", dump(told, view, parts)], ensure_ascii=False)
 
 
 def in_postgres(stage: Stage) -> Iterator[Cost]:

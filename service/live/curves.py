@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 import structlog
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, case, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -28,7 +28,7 @@ from service.live.nodes import CURVED_ORGANISATIONS, CURVED_PLACES, curved_organ
 from service.live.recording import Live
 from service.live.scripts import Timing
 from service.notify.outbox import publish
-from service.org.models import Division
+from service.org.models import Division, Organisation
 from service.org.organisers import Organiser
 from service.scope import scoped
 
@@ -228,11 +228,13 @@ def read_curve(
 ) -> dict[str, Any]:
     """The points of the stream, or the minutes of one node of it, after `since`, and the outages that end after it.
 
-    ServiceError stream_unknown, forbidden as in the feed, not_found (also for a node below the county).
+    A node of another part of the tree has none: its minutes side by side would tell of single members what one moment
+    does not. A place's point is None while anybody of another part is online.
+    ServiceError stream_unknown, forbidden, not_found (also for a node below the county).
     """
     if not organiser_may_watch(organiser, stream):
         raise ServiceError("stream_unknown")
-    table, figures = recorded(organiser, stream, organisation, place)
+    table, figures = recorded(organiser, organisation, place)
     points = select(table.at, *figures).where(table.stream_id == stream)
     outages = select(CurveOutage).where(CurveOutage.stream_id == stream)
     if since is not None:
@@ -247,21 +249,29 @@ def read_curve(
 
 
 def recorded(
-    organiser: Organiser, stream: int, organisation: int | None, place: str | None
+    organiser: Organiser, organisation: int | None, place: str | None
 ) -> tuple[type[CurvePoint | CurveMinute], list[ColumnElement[int]]]:
     """Where the curve of the stream, or of one of its nodes, is kept."""
     if organisation is not None:
-        if permitted(organiser, stream, organisation).level not in CURVED_ORGANISATIONS:
+        if permitted(organiser, organisation).level not in CURVED_ORGANISATIONS:
             raise ServiceError("not_found")
-        return CurveMinute, [online_at(CurveMinute.organisations, str(organisation))]
+        return CurveMinute, [online_at(CurveMinute.organisations, str(organisation)).label("online")]
     if place is not None:
         division = db.session.get(Division, place)
         if division is None or division.level not in CURVED_PLACES:
             raise ServiceError("not_found")
-        return CurveMinute, [online_at(CurveMinute.places, place)]
+        return CurveMinute, [case((all_are_of(organiser), online_at(CurveMinute.places, place))).label("online")]
     return CurvePoint, [getattr(CurvePoint, name) for name in FIGURES]
 
 
 def online_at(nodes: InstrumentedAttribute[dict[str, int]], node: str) -> ColumnElement[int]:
     """The members online at `node`, 0 where it is not named."""
-    return func.coalesce(nodes[node].as_integer(), 0).label("online")
+    return func.coalesce(nodes[node].as_integer(), 0)
+
+
+def all_are_of(organiser: Organiser) -> ColumnElement[bool]:
+    """Whether everybody who is online at a minute belongs to the organiser's own part of the tree."""
+    tops = db.session.scalars(select(Organisation.id).where(Organisation.parent_id.is_(None))).all()
+    own = [path.rpartition(".")[2] for path in organiser.paths("activities")]
+    everybody = sum((online_at(CurveMinute.organisations, str(top)) for top in tops), literal(0))
+    return everybody <= sum((online_at(CurveMinute.organisations, top) for top in own), literal(0))

@@ -18,6 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from wsproto.utilities import RemoteProtocolError
 
+from service.clock import day_of
+from service.clock import now as read_clock
 from service.deadline import SECONDS
 from service.errors import ServiceError, language_of_request, problem
 from service.live import feed
@@ -92,9 +94,8 @@ class Door:
 
     def _watch(self, data: object) -> None:
         wanted = WatchIn().load(cast(dict[str, Any], data))
-        view = view_of(
-            organiser(), wanted["stream"], organisation=wanted.get("organisation"), place=wanted.get("place")
-        )
+        node = {"organisation": wanted.get("organisation"), "place": wanted.get("place")}
+        view = view_of(organiser(), wanted["stream"], today=day_of(read_clock()), **node)
         self.feed.watch(client(), view)
         self.reader.start()
 

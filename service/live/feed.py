@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 import structlog
@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from service.clock import now as read_clock
 from service.config import Config
 from service.deadline import SECONDS
+from service.live.disclosure import Told, disclosed
 from service.live.figures import Snapshot, read_snapshot
 from service.live.nodes import View
 from service.live.schemas import SnapshotOut
@@ -32,11 +33,13 @@ NAMESPACE = "/organisers"
 SESSION_SECONDS = 15.0
 
 SNAPSHOT = SnapshotOut()
-NODES = ("organisation", "organisations", "place", "places")
-FIGURES = tuple(name for name in SNAPSHOT.fields if name not in NODES)
+PARTS = ("organisation", "organisations", "place", "places", "channels", "sources")
+FIGURES = tuple(name for name in SNAPSHOT.fields if name not in PARTS)
 COUNTS = ("online", "connections", "joined", "peak", "peak_at", "peak_basis", "checked_in")
-UNKNOWN = dict.fromkeys(COUNTS) | {"basis": "degraded", "reason": "valkey", "channels": {}, "sources": {}}
+UNKNOWN = dict.fromkeys(COUNTS) | {"basis": "degraded", "reason": "valkey"}
+NOTHING = Told({}, {}, {}, {})
 
+Key = TypeVar("Key")
 Emit = Callable[[dict[str, Any], list[str]], None]
 
 log = structlog.get_logger(__name__)
@@ -119,8 +122,8 @@ class Feed:
         return replace(last, reason="valkey") if last else None
 
     def _ask(self, slots: Sequence[Slot], views: Iterable[View]) -> Snapshot:
-        organisations = sorted({node[0] for view in views for node in homes(view)})
-        places = sorted({node[0] for view in views for node in places_of(view)})
+        organisations = sorted({node for view in views for node in (*ids(homes(view)), *view.outlook.organisations)})
+        places = sorted({node for view in views for node in (*ids(places_of(view)), *view.outlook.divisions)})
         return read_snapshot(self._client, slots, timing=self._timing, organisations=organisations, places=places)
 
     def _say_away(self, error: redis.RedisError) -> None:
@@ -139,24 +142,31 @@ def places_of(view: View) -> list[tuple[str, str]]:
     return [*([view.place] if view.place else []), *view.places]
 
 
+def ids(nodes: Iterable[tuple[Key, str]]) -> Iterable[Key]:
+    """Nodes without their names."""
+    return (node for node, _ in nodes)
+
+
 def shown(view: View, seen: Snapshot | None) -> dict[str, Any]:
-    """The event `snapshot` for one view; figures that Valkey never gave us are null."""
+    """The event `snapshot` for one view; figures that Valkey never gave us, or that are not for this view, are null."""
     if seen is None:
         figures = {"stream": view.stream, "epoch": "", "seq": 0, "in_doubt": 0, "as_of": read_clock()} | UNKNOWN
-        return dump(figures, view, {}, {})
+        return dump(figures, view, NOTHING)
     figures = {name: getattr(seen, name) for name in FIGURES}
-    return dump(figures, view, seen.organisations, seen.places)
+    return dump(figures, view, disclosed(seen, view.outlook))
 
 
-def dump(figures: dict[str, Any], view: View, organisations: dict[int, int], places: dict[str, int]) -> dict[str, Any]:
+def dump(figures: dict[str, Any], view: View, told: Told) -> dict[str, Any]:
     """`figures` with the view's nodes, as JSON values."""
-    home = [{"id": id_, "name": name, "online": organisations.get(id_)} for id_, name in homes(view)]
-    there = [{"code": code, "name": name, "online": places.get(code)} for code, name in places_of(view)]
+    home = [{"id": id_, "name": name, "online": told.organisations.get(id_)} for id_, name in homes(view)]
+    there = [{"code": code, "name": name, "online": told.places.get(code)} for code, name in places_of(view)]
     nodes = {
         "organisation": home.pop(0) if view.organisation else None,
         "organisations": home,
         "place": there.pop(0) if view.place else None,
         "places": there,
+        "channels": told.channels,
+        "sources": told.sources,
     }
     found: dict[str, Any] = SNAPSHOT.dump(figures | nodes)
     return found

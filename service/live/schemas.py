@@ -13,7 +13,8 @@ class CurveQuery(Schema):
     """Whose curve is asked for, and which part of it."""
 
     organisation = fields.Integer(
-        validate=Range(1, MAX_ID), metadata={"description": "An organisation that the feed would show, to the county."}
+        validate=Range(1, MAX_ID),
+        metadata={"description": "An organisation of one's own part, to the county."},
     )
     place = Line(12, validate=[Length(2)], metadata={"description": "A division's code, to the county."})
     since = Moment(metadata={"description": "Only points after this time, and outages that end after it."})
@@ -26,10 +27,10 @@ class CurveQuery(Schema):
 
 
 class PointOut(Schema):
-    """The exact figures of one moment; of a node, `online` alone."""
+    """The exact figures of one moment; of a node, `online` alone, null where it is not shown."""
 
     at = Moment()
-    online = fields.Integer()
+    online = fields.Integer(allow_none=True)
     connections = fields.Integer()
     joined = fields.Integer()
     checked_in = fields.Integer()
@@ -72,7 +73,7 @@ class HomeOut(Schema):
 
     id = fields.Integer()
     name = fields.String()
-    online = fields.Integer()
+    online = fields.Integer(allow_none=True)
 
 
 class PlaceOut(Schema):
@@ -80,7 +81,7 @@ class PlaceOut(Schema):
 
     code = fields.String()
     name = fields.String()
-    online = fields.Integer()
+    online = fields.Integer(allow_none=True)
 
 
 class SnapshotOut(Schema):
@@ -104,5 +105,5 @@ class SnapshotOut(Schema):
     organisations = fields.List(fields.Nested(HomeOut))
     place = fields.Nested(PlaceOut, allow_none=True)
     places = fields.List(fields.Nested(PlaceOut))
-    channels = fields.Dict(keys=fields.String(), values=fields.Integer())
-    sources = fields.Dict(keys=fields.String(), values=fields.Integer())
+    channels = fields.Dict(keys=fields.String(), values=fields.Integer(allow_none=True))
+    sources = fields.Dict(keys=fields.String(), values=fields.Integer(allow_none=True))

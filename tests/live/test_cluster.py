@@ -17,6 +17,7 @@ import uvloop
 from service import valkey
 from service.config import Config
 from service.live.audit import audit
+from service.live.disclosure import Outlook
 from service.live.feed import Feed
 from service.live.figures import note, read_snapshot
 from service.live.nodes import View
@@ -215,7 +216,9 @@ class Wall:
         self.told: list[dict[str, Any]] = []
         self.client = valkey.connect(config)
         self._feed = Feed(self.client, timing=Timing.of(config), emit=lambda told, _: self.told.append(told))
-        self._feed.watch("wall", View(slots, (2, "city"), (), ("54", "region"), ()))
+        self._feed.watch(
+            "wall", View(slots, (2, "city"), (), ("54", "region"), (), Outlook(own=((1,),), mine=frozenset({2})))
+        )
         self._over = threading.Event()
         self._reader = threading.Thread(target=self._read)
 
