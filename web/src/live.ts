@@ -35,8 +35,8 @@ export interface Snapshot {
   organisations: NodeCount[]
   place: PlaceCount | null
   places: PlaceCount[]
-  channels: Record<string, number>
-  sources: Record<string, number>
+  channels: Record<string, number | null>
+  sources: Record<string, number | null>
 }
 export interface Watch {
   stream: number
