@@ -36,6 +36,9 @@ POSTGRES_SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "jit": "off",
+    # What it refuses it would quote, row and statement, in its log.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
 }
 VALKEY_SETTINGS = {"save": "", "appendonly": "no", "unixsocketperm": "700", "maxmemory-policy": "noeviction"}
 

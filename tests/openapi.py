@@ -56,38 +56,30 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     """A province; each text that somebody could be shown of it holds `mark`."""
     config: Config = current_app.config["CHUNSHUI"]
     top, city, branch, guests = make_tree(mark)
-    people = {
-        role: make_organiser(organisation=top, role=role, name=f"李{mark}", login=f"{role}{mark}") for role in ROLES
-    }
+    people = {one: make_organiser(organisation=top, role=one, name=f"李{mark}", login=f"{one}{mark}") for one in ROLES}
     organiser, system, security = (people[role][0] for role in ROLES[:3])
-    other, _ = make_organiser(organisation=city, name=f"王{mark}", login=f"other{mark}")
+    other = make_organiser(organisation=city, name=f"王{mark}", login=f"other{mark}")[0]
     factor.begin(organiser.id, key=config.secret_key)
     member = make_member(organisation=branch, place=place, name=f"张{mark}")
     identify(member.id, {"phone": "13912345678" if mark else "13800138000"})
-    activity = make_activity(lead=city, invited=[top], theme=f"主题{mark}", series=f"系列{mark}")
+    activity, coming = (
+        make_activity(lead=city, invited=[top], theme=what + mark, series=what + mark) for what in ("主题", "预告")
+    )
     stream = activity.sittings[0].streams[0]
     stream.title, stream.sources[0].url = f"直播{mark}", f"https://live.example.org/{mark}.m3u8"
-    endpoint, _ = endpoints.register(
-        organiser, url=f"https://example.org/{mark}", topics=["stream.count"], secret=config.secret_key, private=False
-    )
-    client, secret = clients.register(organiser, name=f"推送{mark}", scopes=list(clients.SCOPES), now=now)
-    wish = Wish(organisation_id=guests.id, reason=f"务工{mark}", starts_on=now.date())
-    absent = make_member(organisation=branch, name=f"钱{mark}")
+    push, secrets, issued = make_programme(organiser, mark, now)
     gate, pairing = gates.register(organiser, activity.id, f"门口{mark}", now)
     numbers = {
-        **make_attendance(activity, member, absent, other, now),
+        **make_attendance(activity, member, other, mark, now),
         "gate_id": gate.id,
-        "unfrozen": make_activity(lead=city, invited=[top], theme=f"预告{mark}", series=f"另{mark}").id,
-        "absent": absent.id,
+        "unfrozen": coming.id,
         "activity_id": activity.id,
         "sitting": activity.sittings[0].id,
         "stream_id": stream.id,
-        "endpoint_id": endpoint.id,
-        "delivery_id": make_delivery(endpoint.id, mark, now),
-        "client_id": client.id,
+        **push,
         "member_id": member.id,
         "office_id": offices.appoint(member, branch, title=f"委员{mark}", starts_on=now.date()).id,
-        "attachment_id": attachments.propose(member, wish, by_home=True, now=now).id,
+        "attachment_id": make_stay(member, guests, mark, now),
         "number": branch.id,
         "organisation_id": guests.id,
         "parent": city.id,
@@ -99,21 +91,17 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     texts = {
         "pairing": pairing,
         "invitation": make_invitation(member=make_member(organisation=branch, name=f"赵{mark}")),
-        "client_id": client.client_id,
-        "client_secret": secret,
+        **secrets,
         "code": code_at(factor.pending(organiser.id, "x", keys=config.secrets).secret, now),
         "recovery": recovery.issue_now(system.id, now),
         "login": f"organiser{mark}",
         "recovered": f"system_administrator{mark}",
         "refresh_token": make_refresh_token(member.id, REFRESH + mark, now),
     }
-    issued, _ = clients.issue(client.client_id, secret, scope=None, key=config.secret_key, now=now)
-    credentials: dict[str, dict[str, Any]] = {
-        role: {"cookies": {COOKIE: cookie}} for role, (_, cookie) in people.items()
-    }
-    credentials |= {"member": {"headers": bearer(member=member)}, "nobody": {}}
-    credentials["programme"] = {"headers": {"Authorization": f"Bearer {issued}"}}
-    return Province(numbers, texts, credentials)
+    cookies = {role: {"cookies": {COOKIE: cookie}} for role, (_, cookie) in people.items()}
+    tokens = {"member": bearer(member=member), "programme": {"Authorization": f"Bearer {issued}"}}
+    bearers = {asker: {"headers": headers} for asker, headers in tokens.items()}
+    return Province(numbers, texts, {**cookies, **bearers, "nobody": {}})
 
 
 def make_tree(mark: str) -> tuple[Organisation, Organisation, Organisation, Organisation]:
@@ -124,21 +112,45 @@ def make_tree(mark: str) -> tuple[Organisation, Organisation, Organisation, Orga
     return top, city, branch, guests
 
 
+def make_programme(organiser: Organiser, mark: str, now: datetime) -> tuple[dict[str, int], dict[str, str], str]:
+    """A push service with its receiver: their numbers, its credentials, and a token."""
+    key = current_app.config["CHUNSHUI"].secret_key
+    endpoint, _ = endpoints.register(
+        organiser, url=f"https://example.org/{mark}", topics=["stream.count"], secret=key, private=False
+    )
+    client, secret = clients.register(organiser, name=f"推送{mark}", scopes=list(clients.SCOPES), now=now)
+    numbers = {
+        "endpoint_id": endpoint.id,
+        "delivery_id": make_delivery(endpoint.id, mark, now),
+        "client_id": client.id,
+    }
+    issued, _ = clients.issue(client.client_id, secret, scope=None, key=key, now=now)
+    return numbers, {"client_id": client.client_id, "client_secret": secret}, issued
+
+
 def make_attendance(
-    activity: Activity, member: Member, absent: Member, organiser: Organiser, now: datetime
+    activity: Activity, member: Member, organiser: Organiser, mark: str, now: datetime
 ) -> dict[str, int]:
     """A check-in of one's own, a proxy to confirm, a refusal, a request for leave, and a frozen roster."""
+    absent = make_member(organisation=member.organisation, name=f"钱{mark}")
     place = member.place.path if member.place else ""
     own = Attempt(member=member.id, organisation=member.organisation.path, place=place, reference=REFERENCE)
     where: dict[str, Any] = {"member": absent.id, "organisation": absent.organisation.path, "place": ""}
-    proxy = Attempt(**where, reference="proxy-of-1", method="proxy", entered_by=organiser.id, reason="无手机")
-    check_in(activity.id, [own, proxy, Attempt(**where, reference="reference-0", sitting=1)], now)
+    proxy = Attempt(**where, reference="proxy-of-1", method="proxy", entered_by=organiser.id, reason=f"无手机{mark}")
+    check_in(activity.id, [own, proxy, Attempt(**where, reference="reference-0", sitting=10**12)], now)
     roster.freeze(activity.id, now)
     return {
+        "absent": absent.id,
         "check_in_id": check_ins_of(activity.id, absent.id)[0].id,
         "refusal_id": refusals.waiting(activity.id, true())[0].id,
-        "leave_id": leaves.ask(activity.id, absent.id, reason="出差", by=None, now=now).id,
+        "leave_id": leaves.ask(activity.id, absent.id, reason=f"出差{mark}", by=None, now=now).id,
     }
+
+
+def make_stay(member: Member, guests: Organisation, mark: str, now: datetime) -> int:
+    """A stay that both sides have yet to confirm."""
+    wish = Wish(organisation_id=guests.id, reason=f"务工{mark}", starts_on=now.date())
+    return attachments.propose(member, wish, by_home=True, now=now).id
 
 
 def make_delivery(endpoint: int, mark: str, now: datetime) -> int:
@@ -184,27 +196,7 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /endpoints": {"url": "https://example.org/hook", "topics": ["stream.count"]},
         "POST /activities": {"kind": "training", "theme": "学习", "organisers": holding, "sittings": [window]},
         "PATCH /activities/{activity_id}": {"theme": "新主题"},
-        "POST /activities/{activity_id}/check-ins": {"reference": REFERENCE},
-        "POST /activities/{activity_id}/check-ins/batch": {
-            "check_ins": [{"member": numbers["absent"], "method": "paper", "reference": "reference-2"}]
-        },
-        "POST /activities/{activity_id}/check-ins/{check_in_id}/annulment": {"reason": "误签"},
-        "PUT /activities/{activity_id}/check-in-refusals/{refusal_id}/settlement": {"settlement": "已补"},
-        "PUT /activities/{activity_id}/attendance-terms": {"late_minutes": 5},
-        "PUT /activities/{activity_id}/leave": {"reason": "出差"},
-        "POST /activities/{activity_id}/leaves": {"member": numbers["absent"], "reason": "出差"},
-        "PUT /activities/{activity_id}/leaves/{leave_id}/decision": {"approved": True},
-        "POST /activities/{activity_id}/make-ups": {
-            "member": numbers["absent"],
-            "reference": "reference-3",
-            "kind": "replay",
-            "reason": "回看",
-            "happened_at": datetime.now(UTC).isoformat(),
-        },
-        "POST /activities/{activity_id}/guests": {"member": numbers["absent"]},
-        "POST /members/{member_id}/exemptions": {"reason": "高龄", "starts_on": today},
-        "POST /activities/{activity_id}/gates": {"name": "门口"},
-        "POST /gates/pairing": {"code": texts["pairing"]},
+        **attendance_bodies(numbers, texts["pairing"], today),
         "POST /oauth/token": {
             "grant_type": "client_credentials",
             "client_id": texts["client_id"],
@@ -225,6 +217,34 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /organisers/me/second-factor": {"password": PASSWORD},
         "POST /organisers/me/second-factor/confirmation": {"code": texts["code"]},
     }  # fmt: skip
+
+
+def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict[str, dict[str, Any]]:
+    """The same of the checkin room."""
+    absent = numbers["absent"]
+    return {
+        "POST /activities/{activity_id}/check-ins": {"reference": REFERENCE},
+        "POST /activities/{activity_id}/check-ins/batch": {
+            "check_ins": [{"member": absent, "method": "paper", "reference": "reference-2"}]
+        },
+        "POST /activities/{activity_id}/check-ins/{check_in_id}/annulment": {"reason": "误签"},
+        "PUT /activities/{activity_id}/check-in-refusals/{refusal_id}/settlement": {"settlement": "已补"},
+        "PUT /activities/{activity_id}/attendance-terms": {"late_minutes": 5},
+        "PUT /activities/{activity_id}/leave": {"reason": "出差"},
+        "POST /activities/{activity_id}/leaves": {"member": absent, "reason": "出差"},
+        "PUT /activities/{activity_id}/leaves/{leave_id}/decision": {"approved": True},
+        "POST /activities/{activity_id}/make-ups": {
+            "member": absent,
+            "reference": "reference-3",
+            "kind": "replay",
+            "reason": "回看",
+            "happened_at": datetime.now(UTC).isoformat(),
+        },
+        "POST /activities/{activity_id}/guests": {"member": absent},
+        "POST /members/{member_id}/exemptions": {"reason": "高龄", "starts_on": today},
+        "POST /activities/{activity_id}/gates": {"name": "门口"},
+        "POST /gates/pairing": {"code": pairing},
+    }
 
 
 def sitting_window() -> dict[str, str]:

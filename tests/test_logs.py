@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from tests.conftest import Ear
 from tests.factories import PASSWORD
@@ -35,6 +38,16 @@ def test_every_way_to_log_is_heard(ear: Ear, secret: str, tmp_path: Path) -> Non
     log = tmp_path / "web.log"
     log.write_text(f'{{"event": "told", "of": "{secret}", "level": "info"}}\n{{"event": "told", "level": "info"}}\n')
     assert len(unhandled(log)) == 1
+
+
+def test_the_database_does_not_quote_what_it_refuses(db: Session, server_folder: Path) -> None:
+    """Its log says which rule was broken, and neither the row nor the statement."""
+    unwelcome = text("INSERT INTO members (name, organisation_id) VALUES ('司徒无名', NULL)")
+    with pytest.raises(IntegrityError), db.begin_nested():
+        db.execute(unwelcome)
+    log = (server_folder / "postgres.log").read_text()
+    assert 'null value in column "organisation_id"' in log
+    assert "司徒无名" not in log
 
 
 def test_numbers_of_rows_and_times_are_no_numbers_of_people(ear: Ear) -> None:

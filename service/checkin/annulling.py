@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import redis
 from flask import current_app
 from sqlalchemy import ColumnElement, select
+from sqlalchemy.exc import IntegrityError
 
 from service.checkin import rules
 from service.checkin.models import CheckIn
@@ -46,7 +47,8 @@ def annul(activity: int, check_in: int, *, visible: ColumnElement[bool], by: int
 def confirm(activity: int, check_in: int, *, visible: ColumnElement[bool], by: int, now: datetime) -> Record:
     """Confirm a proxy as the second person; from then on it stands. Commits. Confirming twice changes nothing.
 
-    ServiceError not_found, second_person for who entered it, checkin_annulled.
+    ServiceError not_found, second_person for who entered it, checkin_annulled, already_checked_in where the member came
+    himself meanwhile.
     """
     row = _locked(activity, CheckIn.id == check_in, CheckIn.method == "proxy", visible)
     refusal = "second_person" if row.entered_by == by else "checkin_annulled" if row.annulled_at else None
@@ -55,6 +57,11 @@ def confirm(activity: int, check_in: int, *, visible: ColumnElement[bool], by: i
         raise ServiceError(refusal)
     if row.confirmed_at is None:
         row.confirmed_at, row.confirmed_by = now, by
+        try:
+            db.session.flush()
+        except IntegrityError:
+            db.session.rollback()
+            raise ServiceError("already_checked_in") from None
         occasion = find(activity)
         record = of_row(row)
         publish_many([rules.event("checkin.created", occasion, row.organisation_path, record)])

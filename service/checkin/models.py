@@ -1,4 +1,4 @@
-"""Tables of check-ins. Two constraints back the rule: one that stands per member and sitting, and one per reference.
+"""Tables of check-ins. Constraints back the rule: one that stands per member and sitting, and one per reference.
 
 A member's number stands in these tables without a foreign key where a row may outlive the person: once the person is
 forgotten a number below zero stands in (`service.holdings`). Organisers' numbers are kept as given.
@@ -75,7 +75,15 @@ class CheckIn(Scoped, Base):
             "sitting_id",
             "member_id",
             unique=True,
-            postgresql_where=text("annulled_at IS NULL"),
+            postgresql_where=text("annulled_at IS NULL AND (method <> 'proxy' OR confirmed_at IS NOT NULL)"),
+        ),
+        # One proxy at a time; while it waits it keeps nobody from checking in himself.
+        Index(
+            "uq_check_ins_proxy",
+            "sitting_id",
+            "member_id",
+            unique=True,
+            postgresql_where=text("annulled_at IS NULL AND method = 'proxy'"),
         ),
         Index("ix_check_ins_annulled", "sitting_id", "member_id", postgresql_where=text("annulled_at IS NOT NULL")),
     )

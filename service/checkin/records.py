@@ -96,8 +96,9 @@ KNOWN = text(
     JOIN check_ins ON check_ins.member_id = wanted.member AND check_ins.reference = wanted.reference
     """  # noqa: S608 - column names of our own class
 )
-# Whom an organiser took out of the sitting only an organiser puts back. Said by OR and a subquery on purpose: as a
-# join it would be planned as one, and the rows would no longer come in the order of members.
+# Whom an organiser took out of the sitting only an organiser puts back, and who is there needs no proxy. Said by OR and
+# subqueries on purpose: as joins they would be planned as such, and the rows would no longer come in the order of
+# members.
 INSERT = text(
     f"""
     -- scope: the members who ask
@@ -110,8 +111,10 @@ INSERT = text(
         CAST(:gates AS bigint[]), CAST(:slots AS bigint[]))
         AS new (member, reference, sitting, method, happened, late, organisation, place, entered, reason, fingerprint,
             gate, slot)
-    WHERE new.entered IS NOT NULL OR NOT EXISTS (SELECT FROM check_ins c WHERE c.sitting_id = new.sitting
-        AND c.member_id = new.member AND c.annulled_at IS NOT NULL AND c.annulled_by IS NOT NULL)
+    WHERE (new.entered IS NOT NULL OR NOT EXISTS (SELECT FROM check_ins c WHERE c.sitting_id = new.sitting
+        AND c.member_id = new.member AND c.annulled_at IS NOT NULL AND c.annulled_by IS NOT NULL))
+    AND (new.method <> 'proxy' OR NOT EXISTS (SELECT FROM check_ins c WHERE c.sitting_id = new.sitting
+        AND c.member_id = new.member AND c.annulled_at IS NULL))
     ON CONFLICT DO NOTHING RETURNING {COLUMNS}
     """  # noqa: S608 - column names of our own class
 )

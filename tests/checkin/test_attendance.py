@@ -126,6 +126,25 @@ def test_methods_are_reported_apart_and_a_proxy_stands_once_confirmed(db: Sessio
     assert of(day, city.city.path) == Sums(expected=3, present=3)
 
 
+def test_a_proxy_that_nobody_confirmed_keeps_no_member_from_checking_in(db: Session, city: City, day: Activity) -> None:
+    assert come(day, city.ana, **PROXY) == ["accepted"]
+    proxy = db.query(CheckIn).filter_by(method="proxy").one().id
+    assert come(day, city.ana, reference="by-himself") == ["accepted"]
+    assert of(day, city.city.path).present == 1
+    with pytest.raises(ServiceError, match="already_checked_in"):
+        annulling.confirm(day.id, proxy, visible=true(), by=8, now=NOW)
+    assert of(day, city.city.path).present == 1
+    assert db.get_one(CheckIn, proxy).confirmed_at is None
+
+
+def test_nobody_enters_a_proxy_for_who_is_there_or_a_second_one(db: Session, city: City, day: Activity) -> None:
+    come(day, city.ana)
+    assert come(day, city.ana, city.ben, **PROXY | {"reference": "proxy-1"}) == ["already_checked_in", "accepted"]
+    again = PROXY | {"reference": "proxy-2", "entered_by": 8}
+    assert come(day, city.ben, **again) == ["already_checked_in"]
+    assert db.query(CheckIn).filter_by(method="proxy").count() == 1
+
+
 def test_the_missing_come_in_pages(city: City, day: Activity) -> None:
     [first] = figures.missing(day.id, city.city.path, most=1)
     rest = figures.missing(day.id, city.city.path, after=(first.home_path, first.member))

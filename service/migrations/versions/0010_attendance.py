@@ -41,7 +41,14 @@ def extend_check_ins() -> None:
         "check_ins",
         ["sitting_id", "member_id"],
         unique=True,
-        postgresql_where=sa.text("annulled_at IS NULL"),
+        postgresql_where=sa.text("annulled_at IS NULL AND (method <> 'proxy' OR confirmed_at IS NOT NULL)"),
+    )
+    op.create_index(
+        "uq_check_ins_proxy",
+        "check_ins",
+        ["sitting_id", "member_id"],
+        unique=True,
+        postgresql_where=sa.text("annulled_at IS NULL AND method = 'proxy'"),
     )
     op.create_check_constraint(
         op.f("ck_check_ins_proxy"), "check_ins", "method <> 'proxy' OR (entered_by IS NOT NULL AND reason IS NOT NULL)"
@@ -237,6 +244,7 @@ def downgrade() -> None:
     op.execute("DELETE FROM check_ins WHERE annulled_at IS NOT NULL OR (method = 'proxy' AND confirmed_at IS NULL)")
     for name in ("proxy", "second_person", "annulled"):
         op.drop_constraint(op.f(f"ck_check_ins_{name}"), "check_ins", type_="check")
+    op.drop_index("uq_check_ins_proxy", table_name="check_ins")
     op.drop_index("uq_check_ins_standing", table_name="check_ins")
     op.drop_index("ix_check_ins_annulled", table_name="check_ins")
     op.drop_index("ix_check_ins_activity_id", table_name="check_ins")
