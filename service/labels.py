@@ -57,6 +57,7 @@ KEEPS = {
     "audit": ("AUDIT_RETENTION_DAYS 天", "AUDIT_RETENTION_DAYS"),
     "delivered": ("送达或放弃后 7 天", "7 days after it was delivered or given up"),
     "seconds": ("数秒", "seconds"),
+    "roster": ("名册确定后，至多 3 天", "until rosters are frozen, 3 days at most"),
 }
 
 Model = TypeVar("Model")

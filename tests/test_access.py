@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 
 from service.activity.models import Activity
 from service.checkin import refusals
-from service.checkin.attendance import leaves, roster
+from service.checkin.attendance import leaves, make_ups, roster
+from service.checkin.attendance.make_ups import Effort
 from service.checkin.onsite import gates
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.rules import check_in
@@ -75,6 +76,7 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /activities/{activity}/check-ins/{proxy}/annulment": ("branch_secretary", {"reason": "误签"}),
     "PUT /activities/{activity}/check-in-refusals/{refusal}/settlement": ("branch_secretary", {"settlement": "已补"}),
     "PUT /activities/{activity}/leaves/{leave}/decision": ("branch_secretary", {"approved": True}),
+    "POST /activities/{held}/make-ups/{make_up}/annulment": ("branch_secretary", {"reason": "误记"}),
     "GET /members/{member}/exemptions": ("branch_secretary", None),
     "POST /clients/{client}/secrets": ("organiser", None),
     "DELETE /clients/{client}": ("organiser", None),
@@ -91,6 +93,7 @@ LISTS = {
     "GET /activities/{activity}/check-in-refusals": ("branch_secretary", "refusals", "refusal"),
     "GET /activities/{activity}/gates": ("organiser", "gates", "gate"),
     "GET /activities/{activity}/leaves": ("branch_secretary", "leaves", "leave"),
+    "GET /activities/{held}/make-ups": ("branch_secretary", "make_ups", "make_up"),
     "GET /accounts": ("security_administrator", "accounts", "account"),
     "GET /recoveries": ("security_administrator", "recoveries", "recovery"),
     "GET /accounts/{account}/grants": ("security_administrator", "grants", "grant"),
@@ -207,8 +210,11 @@ def world(app: APIFlask, db: Session) -> World:
     client, _ = clients.register(holder, name="推送", scopes=["events:read"], now=now)
     granter = make_organiser(organisation=province, role="security_administrator")[0]
     attended, held = attendance(activity, member, holder, now), make_activity(lead=city, invited=[city])
+    absent = make_member(organisation=branch)
     roster.freeze(held.id, now)
+    replay = Effort(reference="reference-8", kind="replay", reason="回看", happened_at=now)
     numbers = {
+        "make_up": make_ups.make_up(held.id, absent.id, replay, by=holder.id, now=now)[0].id,
         **attended,
         "held": held.id,
         "gate": gates.register(holder, activity.id, "门口", now)[0].id,
@@ -309,7 +315,7 @@ def test_a_list_shows_ones_own_part_of_the_tree_only(client: FlaskClient, world:
     answer = sent(client, door, world)
     if actor == "none":
         assert answer.status_code == 401
-    elif "{activity}" in door and actor not in reaching(door):
+    elif "/activities/{" in door and actor not in reaching(door):
         assert answer.status_code == 404
     else:
         shown = {one["id"] for one in answer.json[field]}
