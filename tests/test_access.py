@@ -172,6 +172,7 @@ MEMBERS = {
     "POST /activities/{activity}/check-ins": {"reference": "reference-1"},
     "PUT /activities/{activity}/leave": {"reason": "出差"},
     "DELETE /activities/{activity}/leave": None,
+    "GET /activities/{activity}/credit": None,
 }
 PUBLIC = {
     "GET /activities/{activity}/qr.svg",

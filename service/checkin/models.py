@@ -159,7 +159,8 @@ class Refusal(Scoped, Base):
 @holds(
     purpose="organising",
     keeps="ever",
-    internal="activity_id denominator late_minutes offline_minutes assisted_hours proxy_cap makeup_days",
+    internal="activity_id denominator late_minutes offline_minutes assisted_hours proxy_cap makeup_days live_minutes "
+    "replay",
 )
 class Terms(Base):
     """How an activity takes check-ins; one without a row takes them as the defaults here say."""
@@ -176,6 +177,9 @@ class Terms(Base):
     # The most proxies that one person may enter for the activity.
     proxy_cap: Mapped[int] = mapped_column(Integer, server_default=text("5"))
     makeup_days: Mapped[int] = mapped_column(Integer, server_default=text("30"))
+    # What completes the activity beside a check-in from afar (`attendance/completion.py`); nothing by default.
+    live_minutes: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    replay: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 @holds(purpose="organising", keeps="ever", internal="sitting_id method opens_at closes_at")

@@ -23,10 +23,11 @@ from sqlalchemy.orm import Session
 from service.activity.models import Sitting
 from service.checkin import annulling
 from service.checkin.attendance import figures, leaves, make_ups, roster
+from service.checkin.attendance.completion import Asked
 from service.checkin.attendance.figures import Sums
 from service.checkin.attendance.make_ups import Effort
 from service.checkin.attendance.models import Leave, MakeUp
-from service.checkin.models import CheckIn, Refusal
+from service.checkin.models import CheckIn, Refusal, Terms
 from service.checkin.records import Attempt
 from service.checkin.rules import check_in
 from service.errors import ServiceError
@@ -60,8 +61,8 @@ class Attendance(RuleBasedStateMachine):
         self.roster: dict[int, str] | None = None
         self.refused = 0
 
-    @initialize()
-    def meet(self) -> None:
+    @initialize(replay=st.booleans())
+    def meet(self, replay: bool) -> None:
         city = make_city()
         fourth = Member(name="李四", organisation_id=city.west.id)
         database.session.add(fourth)
@@ -74,7 +75,8 @@ class Attendance(RuleBasedStateMachine):
         times = {"starts_at": begin, "ends_at": end, "checkin_opens_at": begin, "checkin_closes_at": end}
         database.session.add(Sitting(activity_id=day.id, **times))
         database.session.commit()
-        self.day = day.id
+        self.day, self.replay = day.id, replay
+        database.session.add(Terms(activity_id=day.id, replay=replay))
         sittings = select(Sitting.id).where(Sitting.activity_id == day.id).order_by(Sitting.id)
         self.sittings = list(database.session.scalars(sittings))
 
@@ -158,10 +160,9 @@ class Attendance(RuleBasedStateMachine):
     def make_up(self, who: int, name: str) -> None:
         member = self.members[who].id
         effort = Effort(reference=name, kind="replay", reason="回看", happened_at=NOW)
-        known = {one: key for (one, key), stands in self.efforts.items() if one == member and stands}
         expected = self.efforts.get((member, name))
         if expected is None:
-            expected = self.roster is not None and member in self.roster and not {member} & {*known, *self.there()}
+            expected = self.roster is not None and member in self.roster and not self.completed(member)
         assert self.done(make_ups.make_up, self.day, member, effort, by=7, now=NOW) is expected
         if expected:
             self.efforts[member, name] = True
@@ -231,6 +232,12 @@ class Attendance(RuleBasedStateMachine):
     def there(self) -> set[int]:
         return {member for (member, _), row in self.rows.items() if row.state == "stands"}
 
+    def completed(self, who: int) -> bool:
+        """By having been there, or from afar if no replay is asked for, or by a make-up."""
+        hands = [row.body[1] for (member, _), row in self.rows.items() if member == who and row.state == "stands"]
+        made_up = any(stands for (member, _), stands in self.efforts.items() if member == who)
+        return any(hands) or (bool(hands) and not self.replay) or made_up
+
     def sums(self, path: str) -> Sums:
         """The oracle's own count of who is at home at or below a path."""
         inside = {one for one, home in (self.roster or {}).items() if f"{home}.".startswith(f"{path}.")}
@@ -238,7 +245,13 @@ class Attendance(RuleBasedStateMachine):
         away = inside - there
         made_up = {one for (one, _), stands in self.efforts.items() if stands}
         on_leave = {one for one in away if self.leaves.get(one) == "approved"}
-        return Sums(expected=len(inside), present=len(there), on_leave=len(on_leave), made_up=len(away & made_up))
+        return Sums(
+            expected=len(inside),
+            present=len(there),
+            on_leave=len(on_leave),
+            made_up=len(away & made_up),
+            completed=sum(map(self.completed, inside)),
+        )
 
     @invariant()
     def what_stands_is_what_was_written_down_and_nothing_disappears(self) -> None:
@@ -261,10 +274,11 @@ class Attendance(RuleBasedStateMachine):
         if self.roster is None:
             return
         for node in (self.city.province, self.city.city, self.city.east, self.city.west):
-            found = figures.rostered(self.day, node.path)
+            found = figures.rostered(self.day, node.path, Asked(replay=self.replay))
             assert found.all == self.sums(node.path)
             assert found.all == sum(found.children.values(), Sums())
             assert found.all.absent >= 0
+            assert found.credits.total() == found.all.completed
             missing = figures.missing(self.day, node.path)
             assert len(missing) == found.all.absent
 

@@ -137,6 +137,8 @@ def _write(activity: Activity, start: datetime, now: datetime) -> None:
             frozen_at=now,
             as_of=day,
             denominator=terms.denominator if terms else "expected",
+            live_minutes=terms.live_minutes if terms else 0,
+            replay=terms.replay if terms else False,
             expected=expected,
             exempt=exempt,
         )

@@ -8,10 +8,11 @@ from flask import g
 from service.activity import rules as activities
 from service.activity.models import Activity
 from service.auth import granted, member_required
-from service.checkin.attendance import figures, leaves, lists, make_ups, roster, terms
+from service.checkin.attendance import completion, evidence, figures, leaves, lists, make_ups, roster, terms
 from service.checkin.attendance.models import Leave, MakeUp
 from service.checkin.attendance.schemas import (
     AttendanceOut,
+    CreditOut,
     DecisionIn,
     ExemptionIn,
     ExemptionOut,
@@ -67,9 +68,11 @@ def attendance(activity_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     """
     activity, now = activity_of(g.organiser, activity_id), read_clock()
     frozen, path = roster.of(activity.id), path_of(activity, query_data["node"])
-    found = figures.rostered(activity.id, path) if frozen else figures.open_to_all(activity.id, path)
+    asked = evidence.asked(activity.id)
+    found = (figures.rostered if frozen else figures.open_to_all)(activity.id, path, asked)
     head = {"activity": activity.id, "node": query_data["node"], "as_of": now, "basis": "exact", "unit": "member"}
     tail = {"attendance": activity.attendance, "guests": found.guests, "methods": found.methods}
+    tail |= {"credits": found.credits, "asked": asked}
     if frozen is None:
         none = dict.fromkeys(("frozen_at", "roster_of", "denominator", "sums", "staying"))
         return head | tail | none | {"children": []}
@@ -99,6 +102,17 @@ def missing(activity_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     more = f"{found[-1].home_path}:{found[-1].member}" if len(found) == figures.MOST else None
     people = [{"member": one.member, "name": one.name, "organisation": branch(one.home_path)} for one in found]
     return {"missing": people, "after": more}
+
+
+@bp.get(f"{ACTIVITY}/credit")
+@member_required
+@bp.output(CreditOut)
+def show_credit(activity_id: int) -> dict[str, Any]:
+    """Show whether one has completed an activity, and by what"""
+    activities.check_visible(activity_id, g.actor)
+    asked = evidence.asked(activity_id)
+    shown = evidence.of_member(activity_id, g.actor.member, asked)
+    return {"source": completion.credit(asked, shown), "missing": completion.missing(asked, shown), "asked": asked}
 
 
 @bp.put(f"{ACTIVITY}/leave")

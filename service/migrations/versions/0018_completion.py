@@ -1,4 +1,4 @@
-"""Where members were at home until a moment, so that a roster is as of its start."""
+"""What completes an activity; where members were at home until a moment, so that a roster is as of its start."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,6 +25,9 @@ EXECUTE FUNCTION keep_former_home()
 
 
 def upgrade() -> None:
+    for table in ("attendance_terms", "rosters"):
+        op.add_column(table, sa.Column("live_minutes", sa.Integer(), server_default=sa.text("0"), nullable=False))
+        op.add_column(table, sa.Column("replay", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.create_table(
         "former_homes",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -48,3 +51,6 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER former_homes ON members")
     op.execute("DROP FUNCTION keep_former_home()")
     op.drop_table("former_homes")
+    for table in ("rosters", "attendance_terms"):
+        op.drop_column(table, "replay")
+        op.drop_column(table, "live_minutes")
