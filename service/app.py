@@ -165,13 +165,14 @@ def register_rooms(app: APIFlask) -> None:
     from service.org import access
     from service.org import views as org
     from service.org.accounts import views as accounts
+    from service.org.accounts.provider import views as provider
     from service.org.geography import views as geography
     from service.org.people import views as people
     from service.org.person import views as person
     from service.org.tree import views as tree
 
     access.init_app(app)
-    of_org = (org, accounts, geography, tree, people, person)
+    of_org = (org, accounts, provider, geography, tree, people, person)
     for room in (*of_org, activity, live, checkin, attendance, onsite, notify, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)

@@ -22,6 +22,7 @@ from service.extensions import db
 from service.headers import over_tls
 from service.org import wechat
 from service.org.accounts import clients
+from service.org.accounts.provider import client as provider
 from service.org.accounts.sessions import Terms, of_cookie
 from service.org.login import load_deny_list
 from service.org.organisers import Organiser
@@ -60,12 +61,13 @@ class DenyListCache:
 
 
 def init_app(app: Flask) -> None:
-    """Give `app` its deny list, its organisers' door and its client of WeChat."""
+    """Give `app` its deny list, its organisers' door, and its clients of WeChat and the identity provider."""
     config: Config = app.config["CHUNSHUI"]
     app.extensions["deny_list"] = DenyListCache(config.deny_refresh_seconds)
     app.extensions["organiser"] = organiser_of_request
     app.extensions["programme"] = programme_of_request
     app.extensions["wechat"] = wechat.connect(config)
+    app.extensions["provider"] = provider.connect(config)
 
 
 def organiser_of_request() -> Organiser:

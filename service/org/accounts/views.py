@@ -321,10 +321,10 @@ def entered(opened: Opened) -> Entered:
     return {"organiser": shown(opened.organiser)}, 201, headers
 
 
-def cookie(name: str, value: str, seconds: int) -> str:
+def cookie(name: str, value: str, seconds: int, *, samesite: str = "Strict") -> str:
     """A cookie as a header: out of reach of scripts and other sites, over TLS where there is TLS."""
     carrier, sent = Response(), access.cookie_name(name)
-    carrier.set_cookie(sent, value, max_age=seconds, httponly=True, samesite="Strict", secure=over_tls())
+    carrier.set_cookie(sent, value, max_age=seconds, httponly=True, samesite=samesite, secure=over_tls())
     return carrier.headers["Set-Cookie"]
 
 
