@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiflask import APIFlask
 from flask import Flask, Response, request
+from flask_socketio import SocketIO
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service import document, errors, headers, limits, metrics, probes, valkey
@@ -14,7 +15,7 @@ from service.clock import day_of, now
 from service.config import Config
 from service.deadline import Deadline, database_answers
 from service.errors import ServiceError
-from service.extensions import db, migrate, socketio
+from service.extensions import db, migrate
 from service.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def create_app(config: Config | None = None) -> APIFlask:
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
     options = {"async_mode": "gevent", "transports": ["websocket"], "namespaces": ["/organisers"]}
-    socketio.init_app(app, cors_allowed_origins=None, **options)
+    # Not bound late as the others are: it serves the application that was bound last, and no other.
+    SocketIO(app, cors_allowed_origins=None, **options)
     errors.init_app(app)
     board = metrics.Board("web")
     app.extensions["traffic"] = traffic = Traffic(app, board)
@@ -176,7 +178,7 @@ def register_rooms(app: APIFlask) -> None:
     for room in (*of_org, activity, live, checkin, attendance, onsite, notify, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
-    live_events.init_app(app, socketio)
+    live_events.init_app(app)
 
 
 def register_probes(app: APIFlask, board: metrics.Board) -> None:
