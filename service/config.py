@@ -170,6 +170,9 @@ class Config:
     wechat_timeout_seconds: float = setting(3.0, "Patience with WeChat.")
 
     wechat_message_state: str = setting("formal", "Which mini-program a message opens: developer, trial or formal.")
+    wechat_templates: str = setting(
+        "", "JSON: for each kind of notice its template and the fact of each field (docs/notices.md)."
+    )
     apns_url: str = setting("https://api.push.apple.com", "Apple's push service; api.sandbox… for development builds.")
     apns_key: str = secret("", "The provider's signing key, PEM as in the .p8 file; empty: no such channel.")
     apns_key_id: str = setting("", "Id of that key.")
@@ -258,6 +261,7 @@ class Config:
                 for name, value in keys.items()
             ),
             (self.wechat_message_state not in ("developer", "trial", "formal"), "WECHAT_MESSAGE_STATE: developer, …"),
+            (not _are_templates(self.wechat_templates), "WECHAT_TEMPLATES: JSON of {kind: {id, fields}}"),
             (any(apple) and not all(apple), "APNS_KEY: needs APNS_KEY_ID, APNS_TEAM and APNS_TOPIC beside it"),
             (bool(self.fcm_account) and not self.fcm_legal_basis, "FCM_ACCOUNT: needs FCM_LEGAL_BASIS beside it"),
             (bool(self.fcm_account) and not _is_account(self.fcm_account), "FCM_ACCOUNT: JSON of a service account"),
@@ -338,6 +342,15 @@ def _is_account(text: str) -> bool:
         return False
     needed = ("project_id", "private_key", "client_email", "token_uri")
     return isinstance(found, dict) and all(isinstance(found.get(name), str) for name in needed)
+
+
+def _are_templates(text: str) -> bool:
+    """Whether the notify room can read it: kinds, each with a template's id and what fills its fields."""
+    try:
+        kinds = json.loads(text or "{}").values()
+        return all(isinstance(one["id"], str) and one["fields"].keys() for one in kinds)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
 
 
 def _are_networks(text: str) -> bool:

@@ -19,7 +19,7 @@ from service.clock import now as read_clock
 from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
-from service.org import wechat
+from service.org import reach, wechat
 from service.org.accounts import clients
 from service.org.accounts.sessions import Terms, of_cookie
 from service.org.login import load_deny_list
@@ -64,6 +64,7 @@ def init_app(app: Flask) -> None:
     app.extensions["deny_list"] = DenyListCache(config.deny_refresh_seconds)
     app.extensions["organiser"] = organiser_of_request
     app.extensions["programme"] = programme_of_request
+    app.extensions["openid_of"] = reach.openid_of
     app.extensions["wechat"] = wechat.connect(config)
 
 
