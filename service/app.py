@@ -20,6 +20,7 @@ from service.traffic import Traffic
 
 if TYPE_CHECKING:
     from service.holdings import Holding
+    from service.notify.notices.audience import Audience
     from service.working import Task
 
 API = "/api/v1"
@@ -121,6 +122,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.notify.backlog import Backlog
     from service.notify.callbacks import rules as callbacks
     from service.notify.courier import Courier, keep_house
+    from service.notify.notices import ledger
     from service.org.accounts.keeping import keep_house as keep_accounts
     from service.org.keeping import forget_expired as keeping_logins
     from service.org.person import rights
@@ -129,7 +131,12 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
 
     config: Config = app.config["CHUNSHUI"]
     reaping.register_ledger(app, checked_in, taken_back)
+    app.extensions["audiences"] = audiences()
+    app.extensions["wechat_listeners"] = [ledger.listen]
     backlog = Backlog(board)
+    repeated = board.counter(
+        "deliveries_repeated", "Deliveries taken over from a worker that died: each may come twice."
+    )
     return [
         *reaping.tasks(config, board),
         Task("audit log sealed", 1.0, lambda _: chain.seal_all(now())),
@@ -141,7 +148,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("openings", 2.0, lambda _: activity.announce(now())),
         Task("rosters", 5.0, lambda _: roster.freeze_due(now())),
         # A run lasts for as long as there is something to deliver.
-        Task("deliveries", 0.5, Courier(), patience=math.inf),
+        Task("deliveries", 0.5, Courier(repeated=repeated.inc), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
         Task("events of WeChat", 1.0, lambda app: callbacks.hand_on(app.extensions.get("wechat_listeners", ()), now())),
         Task("events of WeChat kept", 3600.0, lambda _: callbacks.prune(now())),
@@ -151,6 +158,13 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("tree", 30.0, lambda _: settle_due(day_of(now()))),
         Task("services", 5.0, lambda _: look_at_services(board)),
     ]
+
+
+def audiences() -> "dict[str, Audience]":
+    """Whom notices may be for, by the name that they keep."""
+    from service.activity import reminders
+
+    return {"activity": reminders.audience}
 
 
 def register_rooms(app: APIFlask) -> None:
@@ -164,6 +178,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.live import views as live
     from service.notify import views as notify
     from service.notify.callbacks import views as callbacks
+    from service.notify.notices import views as notices
     from service.org import access
     from service.org import views as org
     from service.org.accounts import views as accounts
@@ -175,7 +190,7 @@ def register_rooms(app: APIFlask) -> None:
 
     access.init_app(app)
     of_org = (org, accounts, provider, geography, tree, people, person)
-    for room in (*of_org, activity, live, checkin, attendance, onsite, notify, callbacks):
+    for room in (*of_org, activity, live, checkin, attendance, onsite, notify, notices, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app)

@@ -19,7 +19,7 @@ from service.notify import endpoints
 from service.notify.models import Delivery, Outbox
 from service.org.accounts import clients, factor, grants, recovery
 from service.org.login import hashed
-from service.org.models import Division, Member, MemberSession, Organisation, RefreshToken
+from service.org.models import Division, Member, MemberSession, Organisation, RefreshToken, WechatIdentity
 from service.org.organisers import Organiser
 from service.org.people import attachments, offices
 from service.org.people.attachments import Wish
@@ -30,6 +30,7 @@ from tests.factories import (
     make_activity,
     make_invitation,
     make_member,
+    make_notice,
     make_organisation,
     make_organiser,
 )
@@ -62,6 +63,8 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     factor.begin(organiser.id, key=config.secret_key)
     member = make_member(organisation=branch, place=place, name=f"张{mark}")
     identify(member.id, {"phone": "13912345678" if mark else "13800138000"})
+    db.session.add(WechatIdentity(appid=config.wechat_appid, openid=f"o{mark}", member_id=member.id))
+    db.session.commit()
     activity, coming = (
         make_activity(lead=city, invited=[top], theme=what + mark, series=what + mark) for what in ("主题", "预告")
     )
@@ -69,8 +72,12 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     stream.title, stream.sources[0].url = f"直播{mark}", f"https://live.example.org/{mark}.m3u8"
     push, secrets, issued = make_programme(organiser, mark, now)
     gate, pairing = gates.register(organiser, activity.id, f"门口{mark}", now)
+    notice, dead, lies = make_notice(activity, member, path=city.path, text=f"通知{mark}", now=now)
     numbers = {
         **make_attendance(activity, member, other, mark, now),
+        "notice_id": notice.id,
+        "told_id": dead.id,
+        "item_id": lies.id,
         "gate_id": gate.id,
         "unfrozen": coming.id,
         "activity_id": activity.id,
@@ -186,6 +193,16 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /me/erasure": {"confirm": "erase"},
         "POST /me/consents": {"purpose": "reminders", "version": "1"},
         "POST /me/attachments": stay,
+        "PUT /me/notice-preferences": {
+            "language": "en", "timezone": "Asia/Urumqi", "quiet_from": "22:00", "quiet_until": "07:00",
+            "channels": ["apns"],
+        },
+        "PUT /me/devices": {"channel": "apns", "address": "a-device"},
+        "POST /me/subscriptions": {"reference": "r", "choices": {"template": "accept"}},
+        "POST /activities/{activity_id}/notices": {
+            "reference": "r", "kind": "own_text", "texts": {"zh": {"title": "通知", "text": "请参加"}}
+        },
+        "POST /activities/{activity_id}/notices/preview": {"kind": "announced", "below": numbers["parent"]},
         "POST /sessions": {"app": "mini_program", "code": code, "invitation": texts["invitation"]},
         "POST /sessions/refresh": {"refresh_token": texts["refresh_token"]},
         "POST /clients": {"name": "推送", "scopes": ["endpoints:read"]},

@@ -33,6 +33,7 @@ from tests.factories import (
     make_activity,
     make_division,
     make_member,
+    make_notice,
     make_organisation,
     make_organiser,
     make_place,
@@ -55,6 +56,13 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /endpoints/{endpoint}/test": ("organiser", None),
     "DELETE /endpoints/{endpoint}": ("organiser", None),
     "GET /members/{member}": ("organiser", None),
+    "GET /members/{member}/notices": ("organiser", None),
+    "POST /activities/{activity}/notices/preview": ("organiser", {"kind": "announced"}),
+    "GET /notices/{notice}": ("organiser", None),
+    "GET /notices/{notice}/nodes": ("organiser", None),
+    "GET /notices/{notice}/deliveries": ("organiser", None),
+    "POST /notices/{notice}/deliveries/{dead}/retry": ("organiser", None),
+    "DELETE /notices/{notice}": ("organiser", None),
     "PATCH /members/{member}": ("organiser", {"name": "李四"}),
     "DELETE /members/{member}/binding": ("branch_secretary", None),
     "GET /members/{member}/offices": ("organiser", None),
@@ -85,6 +93,7 @@ THINGS: dict[str, tuple[str, Any]] = {
 }
 # Lists, and where each shows its numbers.
 LISTS = {
+    "GET /activities/{activity}/notices": ("organiser", "notices", "notice"),
     "GET /organisers/activities": ("organiser", "activities", "activity"),
     "GET /endpoints": ("organiser", "endpoints", "endpoint"),
     "GET /attachments": ("organiser", "attachments", "attachment"),
@@ -126,6 +135,7 @@ MAKING: dict[str, tuple[str, Callable[["World"], Any]]] = {
         "branch_secretary",
         lambda world: {"member": world.numbers["member"], "reason": "出差"},
     ),
+    "POST /activities/{activity}/notices": ("organiser", lambda _: {"reference": "r", "kind": "announced"}),
     "POST /activities/{activity}/gates": ("organiser", lambda world: {"name": "门口"}),
     "POST /activities/{activity}/guests": ("branch_secretary", lambda world: {"member": world.numbers["member"]}),
     "POST /activities/{held}/make-ups": (
@@ -150,12 +160,15 @@ OWN = {
     "POST /organisers/sessions", "POST /organisers/recovery", "DELETE /organisers/sessions/current",
     "GET /organisers/me", "PUT /organisers/me/password", "POST /organisers/me/second-factor",
     "GET /organisers/me/second-factor/qr.svg", "POST /organisers/me/second-factor/confirmation",
-    "POST /oauth/token", "POST /endpoints", "POST /clients", "GET /me/data", "PATCH /me", "POST /me/erasure",
+    "POST /oauth/token", "POST /endpoints", "GET /events",
+    "POST /clients", "GET /me/data", "PATCH /me", "POST /me/erasure",
     "GET /me/consents", "POST /me/consents", "DELETE /me/consents/{purpose}", "GET /me/attachments",
     "POST /me/attachments", "POST /me/certificate", "DELETE /me/binding",
     "DELETE /activities/{activity}/check-ins/{reference}", "POST /gates/pairing",
     "GET /organisers/oidc", "GET /organisers/oidc/callback", "POST /organisers/me/provider",
-    "DELETE /organisers/me/provider",
+    "DELETE /organisers/me/provider", "GET /me/notices",
+    "POST /me/notices/{item}/reading", "GET /me/notice-preferences", "PUT /me/notice-preferences", "PUT /me/devices",
+    "DELETE /me/devices/{channel}", "POST /me/subscriptions",
 }  # fmt: skip
 # Made under an organisation that is named in the body, or for the whole country; tests/activity and
 # tests/org/geography hold who may.
@@ -211,8 +224,11 @@ def world(app: APIFlask, db: Session) -> World:
     granter = make_organiser(organisation=province, role="security_administrator")[0]
     attended, held = attendance(activity, member, holder, now), make_activity(lead=city, invited=[city])
     roster.freeze(held.id, now)
+    notice, dead, _ = make_notice(activity, member, path=city.path)
     numbers = {
         **attended,
+        "notice": notice.id,
+        "dead": dead.id,
         "held": held.id,
         "gate": gates.register(holder, activity.id, "门口", now)[0].id,
         "activity": activity.id,
@@ -343,7 +359,8 @@ def test_what_is_public_is_there_for_who_has_logged_in(client: FlaskClient, worl
 
 
 @pytest.mark.parametrize(
-    "door", [*THINGS, *LISTS, *MAKING, *sorted(ELSEWHERE), *REFERENCE, "POST /endpoints", "POST /clients"]
+    "door",
+    [*THINGS, *LISTS, *MAKING, *sorted(ELSEWHERE), *REFERENCE, "POST /endpoints", "POST /clients", "GET /events"],
 )
 def test_without_a_grant_for_it_no_door_opens(client: FlaskClient, world: World, door: str) -> None:
     """An auditor's account, whose one purpose none of these doors has."""

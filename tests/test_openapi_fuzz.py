@@ -142,6 +142,7 @@ def known(province: Province, name: str) -> Any:
         "code": 540102,
         "key": "sichuan-border",
         "purpose": "reminders",
+        "channel": "apns",
         "reference": REFERENCE,
         **province.numbers,
     }[name]

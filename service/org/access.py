@@ -20,7 +20,7 @@ from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
 from service.headers import over_tls
-from service.org import wechat
+from service.org import reach, wechat
 from service.org.accounts import clients
 from service.org.accounts.provider import client as provider
 from service.org.accounts.sessions import Terms, of_cookie
@@ -66,6 +66,7 @@ def init_app(app: Flask) -> None:
     app.extensions["deny_list"] = DenyListCache(config.deny_refresh_seconds)
     app.extensions["organiser"] = organiser_of_request
     app.extensions["programme"] = programme_of_request
+    app.extensions["openid_of"] = reach.openid_of
     app.extensions["wechat"] = wechat.connect(config)
     app.extensions["provider"] = provider.connect(config)
 
