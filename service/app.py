@@ -107,6 +107,7 @@ def holdings() -> "list[Holding]":
 
 def load_models() -> None:
     """Make every table known, also to a command that needs none of the routes."""
+    import service.checkin.group.models
     import service.checkin.onsite.models
     import service.notify.callbacks.models
     import service.org.accounts.models
@@ -164,6 +165,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.activity import views as activity
     from service.checkin import views as checkin
     from service.checkin.attendance import views as attendance
+    from service.checkin.group import views as group
     from service.checkin.onsite import views as onsite
     from service.live import events as live_events
     from service.live import views as live
@@ -179,7 +181,7 @@ def register_rooms(app: APIFlask) -> None:
 
     access.init_app(app)
     of_org = (org, accounts, geography, tree, people, person)
-    for room in (*of_org, activity, live, checkin, attendance, onsite, notify, callbacks):
+    for room in (*of_org, activity, live, checkin, attendance, onsite, group, notify, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

@@ -52,6 +52,7 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "gateway_full": (503, "连接数已满，请稍后重试", "No more connections here, try again shortly"),
     "gateway_memory": (503, "服务器内存不足，请稍后重试", "No more memory here, try again shortly"),
     "grant_unsupported": (400, "仅支持 client_credentials", "Only client_credentials is served"),
+    "group_session_closed": (409, "该集中收看已结束", "This collective viewing has been closed"),
     "headers_too_large": (431, "请求头过大", "Request headers too large"),
     "internal": (500, "服务内部错误", "Internal error"),
     "invitation_invalid": (403, "邀请码无效、已使用或已过期", "Invitation invalid, used or expired"),

@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 from service.activity.models import Activity
 from service.checkin import refusals
 from service.checkin.attendance import leaves, roster
+from service.checkin.group import sessions
+from service.checkin.group.sessions import Screen
 from service.checkin.onsite import gates
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.rules import check_in
@@ -75,6 +77,9 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /activities/{activity}/check-ins/{proxy}/annulment": ("branch_secretary", {"reason": "误签"}),
     "PUT /activities/{activity}/check-in-refusals/{refusal}/settlement": ("branch_secretary", {"settlement": "已补"}),
     "PUT /activities/{activity}/leaves/{leave}/decision": ("branch_secretary", {"approved": True}),
+    "POST /activities/{activity}/group-sessions/{group_session}/ticks": ("branch_secretary", {"ticks": [{}]}),
+    "PUT /activities/{activity}/group-sessions/{group_session}/headcount": ("branch_secretary", {"people": 40}),
+    "PUT /activities/{activity}/group-sessions/{group_session}/closure": ("branch_secretary", None),
     "GET /members/{member}/exemptions": ("branch_secretary", None),
     "POST /clients/{client}/secrets": ("organiser", None),
     "DELETE /clients/{client}": ("organiser", None),
@@ -91,6 +96,7 @@ LISTS = {
     "GET /activities/{activity}/check-in-refusals": ("branch_secretary", "refusals", "refusal"),
     "GET /activities/{activity}/gates": ("organiser", "gates", "gate"),
     "GET /activities/{activity}/leaves": ("branch_secretary", "leaves", "leave"),
+    "GET /activities/{activity}/group-sessions": ("branch_secretary", "group_sessions", "group_session"),
     "GET /accounts": ("security_administrator", "accounts", "account"),
     "GET /recoveries": ("security_administrator", "recoveries", "recovery"),
     "GET /accounts/{account}/grants": ("security_administrator", "grants", "grant"),
@@ -125,6 +131,15 @@ MAKING: dict[str, tuple[str, Callable[["World"], Any]]] = {
         "branch_secretary",
         lambda world: {"member": world.numbers["member"], "reason": "出差"},
     ),
+    "POST /activities/{activity}/group-sessions": (
+        "branch_secretary",
+        lambda world: {
+            "reference": "screen-2",
+            "organisation": world.numbers["branch"],
+            "place": "村活动室",
+            "screen": "tv",
+        },
+    ),
     "POST /activities/{activity}/gates": ("organiser", lambda world: {"name": "门口"}),
     "POST /activities/{activity}/guests": ("branch_secretary", lambda world: {"member": world.numbers["member"]}),
     "POST /activities/{held}/make-ups": (
@@ -153,6 +168,7 @@ OWN = {
     "GET /me/consents", "POST /me/consents", "DELETE /me/consents/{purpose}", "GET /me/attachments",
     "POST /me/attachments", "POST /me/certificate", "DELETE /me/binding",
     "DELETE /activities/{activity}/check-ins/{reference}", "POST /gates/pairing",
+    "DELETE /activities/{activity}/members/{member}/check-ins/{entry}",
 }  # fmt: skip
 # Made under an organisation that is named in the body, or for the whole country; tests/activity and
 # tests/org/geography hold who may.
@@ -208,8 +224,11 @@ def world(app: APIFlask, db: Session) -> World:
     granter = make_organiser(organisation=province, role="security_administrator")[0]
     attended, held = attendance(activity, member, holder, now), make_activity(lead=city, invited=[city])
     roster.freeze(held.id, now)
+    watching = Screen(reference="screen-1", organisation=branch.id, place="村活动室", screen="tv")
+    desk = make_organiser(organisation=city, role="branch_secretary")[0]
     numbers = {
         **attended,
+        "group_session": sessions.begin(desk, activity.id, watching, now)[0].id,
         "held": held.id,
         "gate": gates.register(holder, activity.id, "门口", now)[0].id,
         "activity": activity.id,

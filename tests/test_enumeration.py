@@ -27,12 +27,19 @@ OFFICE = {"organisation_id": "{organisation_id}", "title": "书记", "starts_on"
 STAY = {"organisation_id": "{organisation_id}", "reason": "务工", "starts_on": "2026-01-01"}
 GRANT = {"role": "organiser", "purpose": "push", "organisation_id": "{parent}"}
 ACCOUNT = {"login": "new", "name": "新", "organisation_id": "{parent}"}
+SCREEN = {"reference": "screen-1", "organisation": "{number}", "place": "x", "screen": "tv"}
 ROWS: tuple[tuple[str, str, Any], ...] = (
     ("member", "GET /activities/{activity_id}", None),
     ("member", "POST /activities/{activity_id}/check-ins", {"reference": "reference-1"}),
     ("organiser", "GET /activities/{activity_id}", None),
     ("organiser", "PATCH /activities/{activity_id}", {"theme": "x"}),
     ("organiser", "GET /streams/{stream_id}/curve", None),
+    ("organiser", "GET /activities/{activity_id}/group-sessions", None),
+    ("organiser", "POST /activities/{activity_id}/group-sessions", SCREEN),
+    ("organiser", "POST /activities/{activity_id}/group-sessions/{group_session_id}/ticks", {"ticks": [{}]}),
+    ("organiser", "PUT /activities/{activity_id}/group-sessions/{group_session_id}/headcount", {"people": 1}),
+    ("organiser", "PUT /activities/{activity_id}/group-sessions/{group_session_id}/closure", None),
+    ("organiser", "DELETE /activities/{activity_id}/members/{member_id}/check-ins/entry-of-1", None),
     ("organiser", "GET /members/{member_id}", None),
     ("organiser", "PATCH /members/{member_id}", {"name": "李四"}),
     ("organiser", "DELETE /members/{member_id}/binding", None),
@@ -65,6 +72,7 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
 # What is ours in the path and theirs, or nobody's, in what is sent.
 SENT: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "POST /members/{member_id}/offices", OFFICE),
+    ("organiser", "POST /activities/{activity_id}/group-sessions", SCREEN | {"organisation": "{to}"}),
     ("organiser", "POST /organisations/{number}/changes", {"kind": "moved", "to": "{to}"}),
     ("organiser", "POST /organisations/{number}/changes", {"kind": "merged", "to": "{to}"}),
     ("organiser", "GET /streams/{stream_id}/curve?organisation={!number}", None),

@@ -23,6 +23,7 @@ class Entry:
     sitting: int | None = None
     happened_at: datetime | None = None
     reason: str | None = None
+    group_session: int | None = None
 
     def attempt(self, organisation: str, place: str, by: int) -> Attempt:
         """The same as the rule wants it."""

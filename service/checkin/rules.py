@@ -18,6 +18,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from service.activity.audience import invites
 from service.checkin import proxies, records, refusals
+from service.checkin.group import sessions
 from service.checkin.models import ASSISTED
 from service.checkin.occasion import Occasion, Seat, find, listed, seat, welcome
 from service.checkin.onsite import gates
@@ -85,8 +86,8 @@ def _settle_together(occasion: Occasion, attempts: Sequence[Attempt], now: datet
     answers = _first_answers(occasion, attempts)
     open_ones = [attempt for attempt in attempts if attempt.key not in answers]
     claims, unproven = gates.proven(occasion, open_ones, now)
-    # Who may not come is told that, and nothing of his code.
-    refused = unproven | turned_away(occasion, open_ones, now)
+    # Who may not come is told that, and nothing of his code or screen.
+    refused = unproven | sessions.shut(occasion, open_ones) | turned_away(occasion, open_ones, now)
     seats: dict[Key, Seat] = {}
     for attempt in open_ones:
         if attempt.key not in refused:
