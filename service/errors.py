@@ -66,6 +66,7 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "member_replaced": (409, "您已在其他设备上打开，此处连接已断开", "Opened on too many other devices; closed here"),
     "member_unknown": (404, "未找到该党员", "No such member"),
     "method_not_allowed": (405, "不支持的请求方法", "Method not allowed"),
+    "name_differs": (409, "姓名与名册不符", "The name is not the one on the roster"),
     "not_bound": (403, "尚未绑定，请输入邀请码", "Not bound to the roster yet, an invitation code is needed"),
     "not_found": (404, "未找到", "Not found"),
     "not_invited": (403, "您不在本次活动的邀请范围内", "This activity does not include your organisation"),

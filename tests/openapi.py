@@ -255,6 +255,7 @@ def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict
             "ticks": [{"member": absent, "reference": "reference-4"}]
         },
         "PUT /activities/{activity_id}/group-sessions/{group_session_id}/headcount": {"people": 40},
+        "POST /activities/{activity_id}/paper-lists": {"file": f"党员编号,姓名\n{absent},钱\n".encode()},
         "POST /gates/pairing": {"code": pairing},
     }  # fmt: skip
 

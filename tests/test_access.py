@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -44,6 +45,8 @@ API = "/api/v1"
 COOKIE = "chunshui_organiser"
 ACTORS = ("own", "sister", "receiving", "parent", "other", "none")
 REACHING = {"own", "parent"}
+# A file instead of a body.
+LIST = "党员编号,姓名\n".encode()
 NUMBER = re.compile(r"<[^>]+>")
 
 # Doors to one thing of the city's: its owners' role, and what is sent. "{x}" is the number of the city's x.
@@ -80,6 +83,7 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /activities/{activity}/group-sessions/{group_session}/ticks": ("branch_secretary", {"ticks": [{}]}),
     "PUT /activities/{activity}/group-sessions/{group_session}/headcount": ("branch_secretary", {"people": 40}),
     "PUT /activities/{activity}/group-sessions/{group_session}/closure": ("branch_secretary", None),
+    "POST /activities/{activity}/paper-lists": ("branch_secretary", LIST),
     "GET /members/{member}/exemptions": ("branch_secretary", None),
     "POST /clients/{client}/secrets": ("organiser", None),
     "DELETE /clients/{client}": ("organiser", None),
@@ -264,6 +268,8 @@ def attendance(activity: Activity, member: Member, holder: Organiser, now: datet
 
 def sent(client: FlaskClient, door: str, world: World, body: Any = None, **more: Any) -> Any:
     method, path = door.format(**world.numbers).split()
+    if isinstance(body, bytes):
+        return client.open(f"{API}{path}", method=method, data={"file": (BytesIO(body), "list.csv")}, **more)
     return client.open(f"{API}{path}", method=method, **({"json": body} if body is not None else {}), **more)
 
 
