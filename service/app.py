@@ -103,6 +103,7 @@ def holdings() -> "list[Holding]":
 
 def load_models() -> None:
     """Make every table known, also to a command that needs none of the routes."""
+    import service.checkin.group.models
     import service.checkin.onsite.models
     import service.notify.callbacks.models
     import service.org.accounts.models
@@ -173,7 +174,9 @@ def register_rooms(app: APIFlask) -> None:
     from service.activity import views as activity
     from service.checkin import views as checkin
     from service.checkin.attendance import views as attendance
+    from service.checkin.group import views as group
     from service.checkin.onsite import views as onsite
+    from service.checkin.paper import views as paper
     from service.live import events as live_events
     from service.live import views as live
     from service.notify import views as notify
@@ -190,7 +193,8 @@ def register_rooms(app: APIFlask) -> None:
 
     access.init_app(app)
     of_org = (org, accounts, provider, geography, tree, people, person)
-    for room in (*of_org, activity, live, checkin, attendance, onsite, notify, notices, callbacks):
+    of_checkin = (checkin, attendance, onsite, group, paper)
+    for room in (*of_org, activity, live, *of_checkin, notify, notices, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app)

@@ -95,6 +95,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "activity.edit": (409,),
     "checkin.check_in": (409,),
     "checkin.undo": (409,),
+    "checkin.undo_entry": (409,),
     "checkin.confirm": (409,),
     "attendance.agree": (409,),
     "attendance.missing": (409,),
@@ -103,6 +104,8 @@ ALSO: dict[str, tuple[int, ...]] = {
     "attendance.ask_leave_for": (409,),
     "attendance.decide_leave": (409,),
     "attendance.make_up": (409,),
+    "group.begin": (409,),
+    "group.count_heads": (409,),
     "onsite.register": (409,),
     "onsite.pair": (403,),
 }

@@ -8,8 +8,10 @@ from flask import current_app
 from sqlalchemy import insert, true
 
 from service.activity.models import Activity
-from service.checkin import refusals
+from service.checkin import desk, refusals
 from service.checkin.attendance import leaves, roster
+from service.checkin.group import sessions
+from service.checkin.group.sessions import Screen
 from service.checkin.onsite import gates
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.rules import check_in
@@ -72,9 +74,12 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     stream.title, stream.sources[0].url = f"直播{mark}", f"https://live.example.org/{mark}.m3u8"
     push, secrets, issued = make_programme(organiser, mark, now)
     gate, pairing = gates.register(organiser, activity.id, f"门口{mark}", now)
+    watching = Screen(reference="screen-1", organisation=branch.id, place=f"村活动室{mark}", screen="tv")
+    desk.enter(organiser, coming.id, [desk.Entry(member=member.id, reference="entry-of-1", method="group")], now)
     notice, dead, lies = make_notice(activity, member, path=city.path, text=f"通知{mark}", now=now)
     numbers = {
         **make_attendance(activity, member, other, mark, now),
+        "group_session_id": sessions.begin(organiser, activity.id, watching, now)[0].id,
         "notice_id": notice.id,
         "told_id": dead.id,
         "item_id": lies.id,
@@ -261,8 +266,16 @@ def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict
         "POST /activities/{activity_id}/guests": {"member": absent},
         "POST /members/{member_id}/exemptions": {"reason": "高龄", "starts_on": today},
         "POST /activities/{activity_id}/gates": {"name": "门口"},
+        "POST /activities/{activity_id}/group-sessions": {
+            "reference": "screen-2", "organisation": numbers["number"], "place": "村活动室", "screen": "tv"
+        },
+        "POST /activities/{activity_id}/group-sessions/{group_session_id}/ticks": {
+            "ticks": [{"member": absent, "reference": "reference-4"}]
+        },
+        "PUT /activities/{activity_id}/group-sessions/{group_session_id}/headcount": {"people": 40},
+        "POST /activities/{activity_id}/paper-lists": {"file": f"党员编号,姓名\n{absent},钱\n".encode()},
         "POST /gates/pairing": {"code": pairing},
-    }
+    }  # fmt: skip
 
 
 def sitting_window() -> dict[str, str]:

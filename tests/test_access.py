@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from sqlalchemy.orm import Session
 from service.activity.models import Activity
 from service.checkin import refusals
 from service.checkin.attendance import leaves, roster
+from service.checkin.group import sessions
+from service.checkin.group.sessions import Screen
 from service.checkin.onsite import gates
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.rules import check_in
@@ -43,6 +46,8 @@ API = "/api/v1"
 COOKIE = "chunshui_organiser"
 ACTORS = ("own", "sister", "receiving", "parent", "other", "none")
 REACHING = {"own", "parent"}
+# A file instead of a body.
+LIST = "党员编号,姓名\n".encode()
 NUMBER = re.compile(r"<[^>]+>")
 
 # Doors to one thing of the city's: its owners' role, and what is sent. "{x}" is the number of the city's x.
@@ -83,6 +88,10 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /activities/{activity}/check-ins/{proxy}/annulment": ("branch_secretary", {"reason": "误签"}),
     "PUT /activities/{activity}/check-in-refusals/{refusal}/settlement": ("branch_secretary", {"settlement": "已补"}),
     "PUT /activities/{activity}/leaves/{leave}/decision": ("branch_secretary", {"approved": True}),
+    "POST /activities/{activity}/group-sessions/{group_session}/ticks": ("branch_secretary", {"ticks": [{}]}),
+    "PUT /activities/{activity}/group-sessions/{group_session}/headcount": ("branch_secretary", {"people": 40}),
+    "PUT /activities/{activity}/group-sessions/{group_session}/closure": ("branch_secretary", None),
+    "POST /activities/{activity}/paper-lists": ("branch_secretary", LIST),
     "GET /members/{member}/exemptions": ("branch_secretary", None),
     "POST /clients/{client}/secrets": ("organiser", None),
     "DELETE /clients/{client}": ("organiser", None),
@@ -101,6 +110,7 @@ LISTS = {
     "GET /activities/{activity}/check-in-refusals": ("branch_secretary", "refusals", "refusal"),
     "GET /activities/{activity}/gates": ("organiser", "gates", "gate"),
     "GET /activities/{activity}/leaves": ("branch_secretary", "leaves", "leave"),
+    "GET /activities/{activity}/group-sessions": ("branch_secretary", "group_sessions", "group_session"),
     "GET /accounts": ("security_administrator", "accounts", "account"),
     "GET /recoveries": ("security_administrator", "recoveries", "recovery"),
     "GET /accounts/{account}/grants": ("security_administrator", "grants", "grant"),
@@ -136,6 +146,15 @@ MAKING: dict[str, tuple[str, Callable[["World"], Any]]] = {
         lambda world: {"member": world.numbers["member"], "reason": "出差"},
     ),
     "POST /activities/{activity}/notices": ("organiser", lambda _: {"reference": "r", "kind": "announced"}),
+    "POST /activities/{activity}/group-sessions": (
+        "branch_secretary",
+        lambda world: {
+            "reference": "screen-2",
+            "organisation": world.numbers["branch"],
+            "place": "村活动室",
+            "screen": "tv",
+        },
+    ),
     "POST /activities/{activity}/gates": ("organiser", lambda world: {"name": "门口"}),
     "POST /activities/{activity}/guests": ("branch_secretary", lambda world: {"member": world.numbers["member"]}),
     "POST /activities/{held}/make-ups": (
@@ -169,6 +188,7 @@ OWN = {
     "DELETE /organisers/me/provider", "GET /me/notices",
     "POST /me/notices/{item}/reading", "GET /me/notice-preferences", "PUT /me/notice-preferences", "PUT /me/devices",
     "DELETE /me/devices/{channel}", "POST /me/subscriptions",
+    "DELETE /activities/{activity}/members/{member}/check-ins/{entry}",
 }  # fmt: skip
 # Made under an organisation that is named in the body, or for the whole country; tests/activity and
 # tests/org/geography hold who may.
@@ -225,8 +245,11 @@ def world(app: APIFlask, db: Session) -> World:
     attended, held = attendance(activity, member, holder, now), make_activity(lead=city, invited=[city])
     roster.freeze(held.id, now)
     notice, dead, _ = make_notice(activity, member, path=city.path)
+    watching = Screen(reference="screen-1", organisation=branch.id, place="村活动室", screen="tv")
+    desk = make_organiser(organisation=city, role="branch_secretary")[0]
     numbers = {
         **attended,
+        "group_session": sessions.begin(desk, activity.id, watching, now)[0].id,
         "notice": notice.id,
         "dead": dead.id,
         "held": held.id,
@@ -264,6 +287,8 @@ def attendance(activity: Activity, member: Member, holder: Organiser, now: datet
 
 def sent(client: FlaskClient, door: str, world: World, body: Any = None, **more: Any) -> Any:
     method, path = door.format(**world.numbers).split()
+    if isinstance(body, bytes):
+        return client.open(f"{API}{path}", method=method, data={"file": (BytesIO(body), "list.csv")}, **more)
     return client.open(f"{API}{path}", method=method, **({"json": body} if body is not None else {}), **more)
 
 

@@ -44,7 +44,7 @@ MOMENT = DateTime(timezone=True)
 @holds(
     purpose="attendance",
     keeps="named",
-    internal="id method received_at late fingerprint gate_id code_slot",
+    internal="id method received_at late fingerprint gate_id code_slot group_session_id",
     personal="entered_by confirmed_by annulled_by",
     sensitive="activity_id sitting_id member_id named_member_id reference happened_at organisation_path place_path "
     "reason confirmed_at annulled_at annul_reason",
@@ -60,6 +60,8 @@ class CheckIn(Scoped, Base):
         CheckConstraint("confirmed_by <> entered_by", name="second_person"),
         CheckConstraint("(annulled_at IS NULL) = (annul_reason IS NULL)", name="annulled"),
         CheckConstraint("(gate_id IS NULL) = (code_slot IS NULL)", name="code"),
+        CheckConstraint("group_session_id IS NULL OR method = 'group'", name="group_session"),
+        Index("ix_check_ins_group_session", "group_session_id", postgresql_where=text("group_session_id IS NOT NULL")),
         # A code serves a member once, whatever became of that check-in.
         Index(
             "uq_check_ins_code",
@@ -109,6 +111,8 @@ class CheckIn(Scoped, Base):
     # The gate whose code was read, and the slot of that code.
     gate_id: Mapped[int | None] = mapped_column(BigInteger)
     code_slot: Mapped[int | None] = mapped_column(BigInteger)
+    # The screen before which he was ticked; what a batch ticks without one has none.
+    group_session_id: Mapped[int | None] = mapped_column(BigInteger)
     # The organiser who entered it for the member, and why; a proxy stands once another one has confirmed it.
     entered_by: Mapped[int | None] = mapped_column(BigInteger)
     reason: Mapped[str | None] = mapped_column(Text)

@@ -32,7 +32,7 @@ class Attempt:
     """What a door hands in: who, from where, under which client reference; `sitting` None is the one open now.
 
     `entered_by` is the organiser who enters it for the member, with a `reason` if it is a proxy; `code` what was read
-    from an on-site wall.
+    from an on-site wall; `group_session` the screen before which he was ticked.
     """
 
     member: int
@@ -45,6 +45,7 @@ class Attempt:
     entered_by: int | None = None
     reason: str | None = None
     code: str | None = None
+    group_session: int | None = None
 
     @property
     def key(self) -> Key:
@@ -54,7 +55,9 @@ class Attempt:
     @property
     def fingerprint(self) -> int:
         """Of all that a repeat must send again; a code is not of it, since it is read anew."""
-        body = (self.sitting, self.happened_at, self.method, self.entered_by, self.reason)
+        body: tuple[object, ...] = (self.sitting, self.happened_at, self.method, self.entered_by, self.reason)
+        # Only where there is one, so that what was sent before there were any keeps its fingerprint.
+        body += () if self.group_session is None else (self.group_session,)
         # Shown as what does not fail: text that cannot be encoded is refused by the statement, with an answer.
         digest = blake2b(ascii(body).encode(), digest_size=8).digest()
         return int(struct.unpack("<q", digest)[0])
@@ -96,23 +99,25 @@ KNOWN = text(
     JOIN check_ins ON check_ins.member_id = wanted.member AND check_ins.reference = wanted.reference
     """  # noqa: S608 - column names of our own class
 )
-# Whom an organiser took out of the sitting only an organiser puts back, and who is there needs no proxy. Said by OR and
+# Whom an organiser took out of the sitting only an organiser puts back (one who takes back his own word takes nobody
+# out), and who is there needs no proxy. Said by OR and
 # subqueries on purpose: as joins they would be planned as such, and the rows would no longer come in the order of
 # members.
 INSERT = text(
     f"""
     -- scope: the members who ask
     INSERT INTO check_ins (activity_id, received_at, member_id, reference, sitting_id, method, happened_at, late,
-        organisation_path, place_path, entered_by, reason, fingerprint, gate_id, code_slot)
+        organisation_path, place_path, entered_by, reason, fingerprint, gate_id, code_slot, group_session_id)
     SELECT :activity, :now, new.* FROM unnest(CAST(:members AS bigint[]), CAST(:references AS text[]),
         CAST(:sittings AS bigint[]), CAST(:methods AS text[]), CAST(:happened AS timestamptz[]),
         CAST(:late AS boolean[]), CAST(:organisations AS text[]), CAST(:places AS text[]),
         CAST(:entered AS bigint[]), CAST(:reasons AS text[]), CAST(:fingerprints AS bigint[]),
-        CAST(:gates AS bigint[]), CAST(:slots AS bigint[]))
+        CAST(:gates AS bigint[]), CAST(:slots AS bigint[]), CAST(:group_sessions AS bigint[]))
         AS new (member, reference, sitting, method, happened, late, organisation, place, entered, reason, fingerprint,
-            gate, slot)
+            gate, slot, group_session)
     WHERE (new.entered IS NOT NULL OR NOT EXISTS (SELECT FROM check_ins c WHERE c.sitting_id = new.sitting
-        AND c.member_id = new.member AND c.annulled_at IS NOT NULL AND c.annulled_by IS NOT NULL))
+        AND c.member_id = new.member AND c.annulled_at IS NOT NULL AND c.annulled_by IS NOT NULL
+        AND c.annulled_by IS DISTINCT FROM c.entered_by))
     AND (new.method <> 'proxy' OR NOT EXISTS (SELECT FROM check_ins c WHERE c.sitting_id = new.sitting
         AND c.member_id = new.member AND c.annulled_at IS NULL))
     ON CONFLICT DO NOTHING RETURNING {COLUMNS}
@@ -177,6 +182,7 @@ def insert(
         "fingerprints": [attempt.fingerprint for attempt in attempts],
         "gates": [read[attempt.key].gate if attempt.key in read else None for attempt in attempts],
         "slots": [read[attempt.key].slot if attempt.key in read else None for attempt in attempts],
+        "group_sessions": [attempt.group_session for attempt in attempts],
     }
     return [Record(*row) for row in db.session.execute(INSERT, columns | _keys(attempts))]
 

@@ -113,6 +113,19 @@ def enter(activity_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
     return {"answers": [told(next(answers)) if isinstance(one, desk.Entry) else unread(one) for one in read]}
 
 
+@bp.delete(f"{ACTIVITY}/members/<int(max=9223372036854775807):member_id>/check-ins/<string(maxlength=64):entry>")
+@granted("roster")
+@per_account
+@bp.output(CheckInOut)
+def undo_entry(activity_id: int, member_id: int, entry: str) -> dict[str, Any]:
+    """Undo what the organiser entered for a member, by its reference, within 15 minutes
+
+    The record stays, as taken back; the member may check in himself. Doing it again gives the same answer.
+    """
+    activity_of(g.organiser, activity_id)
+    return asdict(annulling.undo(activity_id, member_id, entry, read_clock(), by=g.organiser.id))
+
+
 @bp.put(f"{CHECK_IN}/confirmation")
 @granted("roster")
 @per_account

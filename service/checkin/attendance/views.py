@@ -1,5 +1,6 @@
 """REST doors of attendance: terms, figures, who is missing, leave, make-ups, guests, exemptions."""
 
+from dataclasses import asdict
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -28,6 +29,7 @@ from service.checkin.attendance.schemas import (
     NodeQuery,
     TermsIn,
 )
+from service.checkin.group import figures as screens
 from service.checkin.scope import activity_of, person, reached
 from service.clock import day_of
 from service.clock import now as read_clock
@@ -68,6 +70,7 @@ def attendance(activity_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     found = figures.rostered(activity.id, path) if frozen else figures.open_to_all(activity.id, path)
     head = {"activity": activity.id, "node": query_data["node"], "as_of": now, "basis": "exact", "unit": "member"}
     tail = {"attendance": activity.attendance, "guests": found.guests, "methods": found.methods}
+    tail["collective"] = collective(activity.id, path)
     if frozen is None:
         none = dict.fromkeys(("frozen_at", "roster_of", "denominator", "sums", "staying"))
         return head | tail | none | {"children": []}
@@ -204,6 +207,12 @@ def exempt(member_id: int, json_data: dict[str, Any]) -> Any:
     """Expect a member at nothing, from a day on, perhaps until before another"""
     member = member_of(g.organiser, member_id).id
     return lists.exempt(member, by=g.organiser.id, now=read_clock(), **json_data)
+
+
+def collective(activity: int, path: str) -> dict[str, Any]:
+    """Collective viewing as CollectiveOut wants it."""
+    found, children = screens.at(activity, path)
+    return asdict(found) | {"children": [{"node": node} | asdict(one) for node, one in children.items()]}
 
 
 def path_of(activity: Activity, node: int) -> str:
