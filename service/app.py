@@ -19,6 +19,7 @@ from service.traffic import Traffic
 
 if TYPE_CHECKING:
     from service.holdings import Holding
+    from service.live.errands import Handler
     from service.working import Task
 
 API = "/api/v1"
@@ -156,6 +157,14 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("tree", 30.0, lambda _: settle_due(day_of(now()))),
         Task("services", 5.0, lambda _: look_at_services(board)),
     ]
+
+
+def gateway_handlers(config: Config) -> "dict[str, Handler]":
+    """What members ask for over the gateway besides joining, by event, room by room."""
+    from service.checkin import events as checkin
+
+    app = create_core(config)
+    return {"check_in": checkin.handler(app)}
 
 
 def register_rooms(app: APIFlask) -> None:
