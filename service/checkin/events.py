@@ -68,13 +68,12 @@ def read(asked: Asked) -> tuple[int, Attempt]:
     try:
         body: dict[str, Any] = READ.load(asked.arguments[0] if asked.arguments else None)  # type: ignore[arg-type]
     except ValidationError as error:
-        errors = error.normalized_messages()
-        missing = errors.get("reference") in MISSING
-        raise ServiceError("reference_missing" if missing else "validation", errors=errors) from None
+        missing = isinstance(error.messages, dict) and error.messages.get("reference") in MISSING
+        raise ServiceError("reference_missing" if missing else "validation", errors=error.messages) from None
     activity = body.pop("activity")
     method = "self" if body["code"] is None else "onsite_qr"
-    who = {"member": asked.member, "organisation": asked.organisation, "place": asked.place}
-    return activity, Attempt(**who, method=method, **body)
+    member, organisation, place, _ = asked
+    return activity, Attempt(member=member, organisation=organisation, place=place, method=method, **body)
 
 
 def shown(answer: rules.Answer) -> Reply:
