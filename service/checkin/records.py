@@ -1,14 +1,15 @@
 """Check-ins as they are written and found again, many in one statement."""
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import select, text
 
+from service import arrays
 from service.checkin.models import CheckIn
 from service.checkin.occasion import Occasion, Seat
 from service.extensions import db
@@ -60,8 +61,7 @@ class Attempt:
         return int(struct.unpack("<q", digest)[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A check-in as it was committed."""
 
     id: int
@@ -88,7 +88,7 @@ class Record:
         return self.annulled_at is None and (self.method != "proxy" or self.confirmed_at is not None)
 
 
-COLUMNS = ", ".join(f"check_ins.{field.name}" for field in fields(Record))
+COLUMNS = ", ".join(f"check_ins.{name}" for name in Record._fields)
 KNOWN = text(
     f"""
     -- scope: the members who ask
@@ -148,7 +148,7 @@ def replayed(read: Mapping[Key, Read]) -> set[Key]:
 
 def known(attempts: Sequence[Attempt]) -> list[Record]:
     """The records of references that are there already, whatever became of them."""
-    return [Record(*row) for row in db.session.execute(KNOWN, _keys(attempts))]
+    return list(map(Record._make, db.session.execute(KNOWN, _keys(attempts)).all()))
 
 
 def insert(
@@ -163,22 +163,24 @@ def insert(
     if not attempts:
         return []
     taken = [seats[attempt.key] for attempt in attempts]
+    codes = [read.get(attempt.key) for attempt in attempts]
     columns = {
         "activity": occasion.id,
         "now": now,
-        "sittings": [one.window.sitting for one in taken],
-        "happened": [one.happened_at for one in taken],
-        "late": [one.late for one in taken],
-        "methods": [attempt.method for attempt in attempts],
-        "organisations": [attempt.organisation for attempt in attempts],
-        "places": [attempt.place for attempt in attempts],
-        "entered": [attempt.entered_by for attempt in attempts],
-        "reasons": [attempt.reason for attempt in attempts],
-        "fingerprints": [attempt.fingerprint for attempt in attempts],
-        "gates": [read[attempt.key].gate if attempt.key in read else None for attempt in attempts],
-        "slots": [read[attempt.key].slot if attempt.key in read else None for attempt in attempts],
+        "sittings": arrays.plain(str(one.window.sitting) for one in taken),
+        "happened": arrays.plain(one.happened_at.isoformat() for one in taken),
+        "late": arrays.plain("t" if one.late else "f" for one in taken),
+        "methods": arrays.plain(attempt.method for attempt in attempts),
+        "organisations": arrays.quoted([attempt.organisation for attempt in attempts]),
+        "places": arrays.quoted([attempt.place for attempt in attempts]),
+        "entered": numbers([attempt.entered_by for attempt in attempts]),
+        # Nearly all give none, and what is missing in one array is NULL.
+        "reasons": [attempt.reason for attempt in attempts] if any(attempt.reason for attempt in attempts) else [],
+        "fingerprints": arrays.plain(str(attempt.fingerprint) for attempt in attempts),
+        "gates": numbers([None if code is None else code.gate for code in codes]),
+        "slots": numbers([None if code is None else code.slot for code in codes]),
     }
-    return [Record(*row) for row in db.session.execute(INSERT, columns | _keys(attempts))]
+    return list(map(Record._make, db.session.execute(INSERT, columns | _keys(attempts)).all()))
 
 
 def standing(seats: Mapping[Key, Seat]) -> set[Key]:
@@ -193,19 +195,23 @@ def standing(seats: Mapping[Key, Seat]) -> set[Key]:
 
 def check_ins_of(activity: int, member: int) -> list[Record]:
     """The member's check-ins of an activity, the first one first."""
-    columns = [getattr(CheckIn, field.name) for field in fields(Record)]
+    columns = [getattr(CheckIn, name) for name in Record._fields]
     mine = scoped(select(*columns), CheckIn.activity_id == activity, CheckIn.member_id == member)
     return [Record(*row) for row in db.session.execute(mine.order_by(CheckIn.id))]
 
 
 def of_row(row: CheckIn) -> Record:
     """A row as a record."""
-    return Record(**{field.name: getattr(row, field.name) for field in fields(Record)})
+    return Record(*(getattr(row, name) for name in Record._fields))
 
 
-def _keys(attempts: Iterable[Attempt]) -> dict[str, Any]:
-    attempts = list(attempts)
+def _keys(attempts: Sequence[Attempt]) -> dict[str, Any]:
     return {
-        "members": [attempt.member for attempt in attempts],
-        "references": [attempt.reference for attempt in attempts],
+        "members": arrays.plain(str(attempt.member) for attempt in attempts),
+        "references": arrays.quoted([attempt.reference for attempt in attempts]),
     }
+
+
+def numbers(values: Sequence[int | None]) -> str:
+    """An array of numbers, some or all of them missing."""
+    return arrays.plain("NULL" if value is None else str(value) for value in values)
