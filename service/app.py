@@ -20,6 +20,7 @@ from service.traffic import Traffic
 
 if TYPE_CHECKING:
     from service.holdings import Holding
+    from service.live.errands import Handler
     from service.notify.notices.audience import Audience
     from service.working import Task
 
@@ -166,6 +167,14 @@ def audiences() -> "dict[str, Audience]":
     from service.activity import reminders
 
     return {"activity": reminders.audience}
+
+
+def gateway_handlers(config: Config) -> "dict[str, Handler]":
+    """What members ask for over the gateway besides joining, by event, room by room."""
+    from service.checkin import events as checkin
+
+    app = create_core(config)
+    return {"check_in": checkin.handler(app)}
 
 
 def register_rooms(app: APIFlask) -> None:

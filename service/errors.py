@@ -15,6 +15,7 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "already_checked_in": (409, "您已签到", "Already checked in"),
     "bad_request": (400, "请求格式有误", "Malformed request"),
     "body_too_large": (413, "请求内容过大", "Request body too large"),
+    "busy": (503, "请求较多，请稍后重试", "Many are asking just now, try again shortly"),
     "callback_refused": (403, "不是来自微信的安全模式消息", "Not from WeChat in secure mode"),
     "certificate_invalid": (422, "活动证无效或已过期", "Certificate invalid or expired"),
     "checkin_annulled": (409, "该签到已被撤销", "This check-in was taken back"),

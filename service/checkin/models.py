@@ -16,6 +16,7 @@ from sqlalchemy import (
     Computed,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -55,6 +56,8 @@ class CheckIn(Scoped, Base):
     __tablename__ = "check_ins"
     __table_args__ = (
         UniqueConstraint("member_id", "reference"),
+        # One key says both, that the sitting exists and that it is of the activity: each is looked up for every row.
+        ForeignKeyConstraint(["sitting_id", "activity_id"], ["sittings.id", "sittings.activity_id"]),
         CheckConstraint(f"method IN {METHODS}", name="method"),
         CheckConstraint("method <> 'proxy' OR (entered_by IS NOT NULL AND reason IS NOT NULL)", name="proxy"),
         CheckConstraint("confirmed_by <> entered_by", name="second_person"),
@@ -91,8 +94,8 @@ class CheckIn(Scoped, Base):
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    activity_id: Mapped[int] = mapped_column(ForeignKey("activities.id"))
-    sitting_id: Mapped[int] = mapped_column(ForeignKey("sittings.id"))
+    activity_id: Mapped[int] = mapped_column(BigInteger)
+    sitting_id: Mapped[int] = mapped_column(BigInteger)
     # Once the person is forgotten a number below zero stands in here (`service.holdings`), and nothing there.
     member_id: Mapped[int] = mapped_column(BigInteger)
     named_member_id: Mapped[int | None] = mapped_column(
