@@ -9,7 +9,8 @@ from sqlalchemy import insert, true
 
 from service.activity.models import Activity
 from service.checkin import desk, refusals
-from service.checkin.attendance import leaves, roster
+from service.checkin.attendance import leaves, make_ups, roster
+from service.checkin.attendance.make_ups import Effort
 from service.checkin.group import sessions
 from service.checkin.group.sessions import Screen
 from service.checkin.onsite import gates
@@ -143,15 +144,18 @@ def make_programme(organiser: Organiser, mark: str, now: datetime) -> tuple[dict
 def make_attendance(
     activity: Activity, member: Member, organiser: Organiser, mark: str, now: datetime
 ) -> dict[str, int]:
-    """A check-in of one's own, a proxy to confirm, a refusal, a request for leave, and a frozen roster."""
+    """A check-in of one's own, a proxy to confirm, a refusal, a request for leave, a make-up, and a frozen roster."""
     absent = make_member(organisation=member.organisation, name=f"钱{mark}")
     place = member.place.path if member.place else ""
     own = Attempt(member=member.id, organisation=member.organisation.path, place=place, reference=REFERENCE)
     where: dict[str, Any] = {"member": absent.id, "organisation": absent.organisation.path, "place": ""}
     proxy = Attempt(**where, reference="proxy-of-1", method="proxy", entered_by=organiser.id, reason=f"无手机{mark}")
     check_in(activity.id, [own, proxy, Attempt(**where, reference="reference-0", sitting=10**12)], now)
+    ill = make_member(organisation=member.organisation, name=f"孙{mark}")
     roster.freeze(activity.id, now)
+    replay = Effort(reference="reference-8", kind="replay", reason=f"回看{mark}", happened_at=now)
     return {
+        "make_up_id": make_ups.make_up(activity.id, ill.id, replay, by=organiser.id, now=now)[0].id,
         "absent": absent.id,
         "check_in_id": check_ins_of(activity.id, absent.id)[0].id,
         "refusal_id": refusals.waiting(activity.id, true())[0].id,
@@ -263,6 +267,7 @@ def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict
             "reason": "回看",
             "happened_at": datetime.now(UTC).isoformat(),
         },
+        "POST /activities/{activity_id}/make-ups/{make_up_id}/annulment": {"reason": "误记"},
         "POST /activities/{activity_id}/guests": {"member": absent},
         "POST /members/{member_id}/exemptions": {"reason": "高龄", "starts_on": today},
         "POST /activities/{activity_id}/gates": {"name": "门口"},

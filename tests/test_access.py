@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from service.activity.models import Activity
 from service.checkin import refusals
-from service.checkin.attendance import leaves, roster
+from service.checkin.attendance import leaves, make_ups, roster
+from service.checkin.attendance.make_ups import Effort
 from service.checkin.group import sessions
 from service.checkin.group.sessions import Screen
 from service.checkin.onsite import gates
@@ -92,6 +93,7 @@ THINGS: dict[str, tuple[str, Any]] = {
     "PUT /activities/{activity}/group-sessions/{group_session}/headcount": ("branch_secretary", {"people": 40}),
     "PUT /activities/{activity}/group-sessions/{group_session}/closure": ("branch_secretary", None),
     "POST /activities/{activity}/paper-lists": ("branch_secretary", LIST),
+    "POST /activities/{held}/make-ups/{make_up}/annulment": ("branch_secretary", {"reason": "误记"}),
     "GET /members/{member}/exemptions": ("branch_secretary", None),
     "POST /clients/{client}/secrets": ("organiser", None),
     "DELETE /clients/{client}": ("organiser", None),
@@ -111,6 +113,7 @@ LISTS = {
     "GET /activities/{activity}/gates": ("organiser", "gates", "gate"),
     "GET /activities/{activity}/leaves": ("branch_secretary", "leaves", "leave"),
     "GET /activities/{activity}/group-sessions": ("branch_secretary", "group_sessions", "group_session"),
+    "GET /activities/{held}/make-ups": ("branch_secretary", "make_ups", "make_up"),
     "GET /accounts": ("security_administrator", "accounts", "account"),
     "GET /recoveries": ("security_administrator", "recoveries", "recovery"),
     "GET /accounts/{account}/grants": ("security_administrator", "grants", "grant"),
@@ -243,11 +246,14 @@ def world(app: APIFlask, db: Session) -> World:
     client, _ = clients.register(holder, name="推送", scopes=["events:read"], now=now)
     granter = make_organiser(organisation=province, role="security_administrator")[0]
     attended, held = attendance(activity, member, holder, now), make_activity(lead=city, invited=[city])
+    absent = make_member(organisation=branch)
     roster.freeze(held.id, now)
     notice, dead, _ = make_notice(activity, member, path=city.path)
     watching = Screen(reference="screen-1", organisation=branch.id, place="村活动室", screen="tv")
     desk = make_organiser(organisation=city, role="branch_secretary")[0]
+    replay = Effort(reference="reference-8", kind="replay", reason="回看", happened_at=now)
     numbers = {
+        "make_up": make_ups.make_up(held.id, absent.id, replay, by=holder.id, now=now)[0].id,
         **attended,
         "group_session": sessions.begin(desk, activity.id, watching, now)[0].id,
         "notice": notice.id,
@@ -359,7 +365,7 @@ def test_a_list_shows_ones_own_part_of_the_tree_only(client: FlaskClient, world:
     answer = sent(client, door, world)
     if actor == "none":
         assert answer.status_code == 401
-    elif "{activity}" in door and actor not in reaching(door):
+    elif "/activities/{" in door and actor not in reaching(door):
         assert answer.status_code == 404
     else:
         shown = {one["id"] for one in answer.json[field]}

@@ -22,10 +22,9 @@ from sqlalchemy import (
     Integer,
     Text,
     UniqueConstraint,
-    and_,
     false,
     func,
-    or_,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -40,6 +39,9 @@ METHODS = ("self", "onsite_qr", "group", "proxy", "paper", "makeup")
 ASSISTED = ("group", "proxy", "paper")
 DENOMINATORS = ("expected", "expected_less_leave")
 MOMENT = DateTime(timezone=True)
+# Whether a check-in counts: it was not taken back, and a proxy was confirmed by a second person. Every statement and
+# the index that lets one stand per sitting say it by this; `Record.counts` is the same of a record.
+STANDS = "check_ins.annulled_at IS NULL AND (check_ins.method <> 'proxy' OR check_ins.confirmed_at IS NOT NULL)"
 
 
 @holds(
@@ -80,7 +82,7 @@ class CheckIn(Scoped, Base):
             "sitting_id",
             "member_id",
             unique=True,
-            postgresql_where=text("annulled_at IS NULL AND (method <> 'proxy' OR confirmed_at IS NOT NULL)"),
+            postgresql_where=text(STANDS),
         ),
         # One proxy at a time; while it waits it keeps nobody from checking in himself.
         Index(
@@ -128,8 +130,8 @@ class CheckIn(Scoped, Base):
 
 
 def stands() -> ColumnElement[bool]:
-    """Whether a check-in counts: it was not taken back, and a proxy was confirmed by a second person."""
-    return and_(CheckIn.annulled_at.is_(None), or_(CheckIn.method != "proxy", CheckIn.confirmed_at.is_not(None)))
+    """`STANDS` as a condition on check-ins."""
+    return literal_column(f"({STANDS})", Boolean)
 
 
 @holds(

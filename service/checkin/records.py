@@ -87,7 +87,7 @@ class Record(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        """Whether it stands; see `models.stands`."""
+        """Whether it stands: `models.STANDS` of a record."""
         return self.annulled_at is None and (self.method != "proxy" or self.confirmed_at is not None)
 
 

@@ -25,6 +25,7 @@ from service.checkin.schemas import (
     SettlementIn,
 )
 from service.checkin.scope import activity_of, reached
+from service.checkin.turnout import Teller
 from service.clock import now as read_clock
 from service.errors import ServiceError, language_of_request, problem
 from service.limits import per_account
@@ -51,9 +52,10 @@ def roomy(view: View) -> View:
 
 @bp.record_once
 def register(state: BlueprintSetupState) -> None:
-    """Lend the activity room what its detail shows of check-ins."""
+    """Lend the activity room what its detail shows of check-ins, and the live room what counts them."""
     app: Flask = state.app  # type: ignore[assignment]
     app.extensions["check_ins_of"] = shown
+    app.extensions["turnout"] = Teller
 
 
 @bp.post(f"{ACTIVITY}/check-ins")

@@ -174,6 +174,14 @@ class MakeUpOut(Schema):
     reason = fields.String()
     happened_at = Moment()
     received_at = Moment()
+    annulled_at = Moment(allow_none=True)
+    annul_reason = fields.String(allow_none=True)
+
+
+class MakeUpsOut(Schema):
+    """Make-ups of an activity."""
+
+    make_ups = fields.List(fields.Nested(MakeUpOut))
 
 
 class GuestIn(Schema):
