@@ -165,6 +165,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.checkin import views as checkin
     from service.checkin.attendance import views as attendance
     from service.checkin.onsite import views as onsite
+    from service.checkin.roll import views as roll
     from service.live import events as live_events
     from service.live import views as live
     from service.notify import views as notify
@@ -179,7 +180,7 @@ def register_rooms(app: APIFlask) -> None:
 
     access.init_app(app)
     of_org = (org, accounts, geography, tree, people, person)
-    for room in (*of_org, activity, live, checkin, attendance, onsite, notify, callbacks):
+    for room in (*of_org, activity, live, checkin, attendance, roll, onsite, notify, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app, socketio)

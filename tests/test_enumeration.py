@@ -33,6 +33,7 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "GET /activities/{activity_id}", None),
     ("organiser", "PATCH /activities/{activity_id}", {"theme": "x"}),
     ("organiser", "GET /streams/{stream_id}/curve", None),
+    ("organiser", "GET /activities/{activity_id}/roll?node={parent}", None),
     ("organiser", "GET /members/{member_id}", None),
     ("organiser", "PATCH /members/{member_id}", {"name": "李四"}),
     ("organiser", "DELETE /members/{member_id}/binding", None),
@@ -68,6 +69,7 @@ SENT: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "POST /organisations/{number}/changes", {"kind": "moved", "to": "{to}"}),
     ("organiser", "POST /organisations/{number}/changes", {"kind": "merged", "to": "{to}"}),
     ("organiser", "GET /streams/{stream_id}/curve?organisation={!number}", None),
+    ("organiser", "GET /activities/{activity_id}/roll?node={!number}", None),
     ("member", "POST /activities/{activity_id}/check-ins", {"reference": "reference-1", "sitting": "{sitting}"}),
     ("security_administrator", "POST /accounts/{account_id}/grants", GRANT),
 )
