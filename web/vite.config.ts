@@ -14,7 +14,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 700,
-    rollupOptions: { input: { wall: here('wall.html'), phone: here('phone.html') } },
+    rollupOptions: { input: { wall: here('wall.html'), phone: here('phone.html'), desk: here('desk.html') } },
   },
   test: { include: ['tests/**/*.test.ts'], environment: 'node' },
 })

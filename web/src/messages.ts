@@ -1,6 +1,9 @@
 /** Every text of the pages, Chinese and English; the compiler holds the two complete. */
 
+import { en as deskEn, zh as deskZh } from './desk/messages'
+
 export const zh = {
+  ...deskZh,
   wallTitle: '春水 · 实时大屏',
   phoneTitle: '春水 · 主题党日',
   brand: '春水',
@@ -169,6 +172,7 @@ export const zh = {
 export type MessageKey = keyof typeof zh
 
 export const en: Record<MessageKey, string> = {
+  ...deskEn,
   wallTitle: 'Chunshui · live wall',
   phoneTitle: 'Chunshui · themed day',
   brand: 'Chunshui',
