@@ -54,8 +54,9 @@ def branch(house: House) -> Branch:
         roster.freeze(day.id, read_clock())
         logins = tuple(f"secretary{next(_logins)}" for _ in range(2))
         for login in logins:
-            where = {"organisation_id": home.id, "role": "branch_secretary"}
-            opening.add_organiser(login, name="陈书记", password=PASSWORD, now=read_clock(), **where)
+            opening.add_organiser(
+                login, name="陈书记", password=PASSWORD, organisation_id=home.id, role="branch_secretary", now=read_clock()
+            )
         return Branch(home.id, day.id, (logins[0], logins[1]), names, house)
 
 
