@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from apiflask import APIFlask
 from flask import Flask, Response, request
+from flask_socketio import SocketIO
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service import document, errors, limits, metrics, probes, valkey
+from service import document, errors, headers, limits, metrics, probes, valkey
 from service.auth import public
 from service.clock import day_of, now
 from service.config import Config
 from service.deadline import Deadline, database_answers
 from service.errors import ServiceError
-from service.extensions import db, migrate, socketio
+from service.extensions import db, migrate
 from service.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -23,27 +24,20 @@ if TYPE_CHECKING:
 
 API = "/api/v1"
 MAX_BODY_BYTES = 64 * 1024
-# The pages have a policy of their own (service.pages); nothing else is a page.
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
-}
-# Whoever came by TLS once comes by TLS for a year.
-TRANSPORT_SECURITY = "max-age=31536000"
 
 
 def create_app(config: Config | None = None) -> APIFlask:
     """The web application with every room; settings come from the environment unless given."""
     config = config or Config.from_env()
-    app = APIFlask("service", title="春水 Chunshui", version="1", docs_path=None, spec_path="/openapi.json")
+    # The pages room serves the built files; the framework's own way would pass the pages' policy by.
+    own: dict[str, Any] = {"static_folder": None, "docs_path": None, "spec_path": "/openapi.json"}
+    app = APIFlask("service", title="春水 Chunshui", version="1", **own)
     configure(app, config)
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
     options = {"async_mode": "gevent", "transports": ["websocket"], "namespaces": ["/organisers"]}
-    socketio.init_app(app, cors_allowed_origins=None, **options)
+    # Not bound late as the others are: it serves the application that was bound last, and no other.
+    SocketIO(app, cors_allowed_origins=None, **options)
     errors.init_app(app)
     board = metrics.Board("web")
     app.extensions["traffic"] = traffic = Traffic(app, board)
@@ -52,7 +46,8 @@ def create_app(config: Config | None = None) -> APIFlask:
     register_probes(app, board)
     app.security_schemes = document.SCHEMES
     app.spec_processor(partial(document.complete, app))
-    app.after_request(secure)
+    app.before_request(refuse_large_bodies)
+    headers.init_app(app)
     app.wsgi_app = traffic.around(Deadline(app, app.wsgi_app))  # type: ignore[assignment, method-assign]
     return app
 
@@ -173,17 +168,18 @@ def register_rooms(app: APIFlask) -> None:
     from service.org import access
     from service.org import views as org
     from service.org.accounts import views as accounts
+    from service.org.accounts.provider import views as provider
     from service.org.geography import views as geography
     from service.org.people import views as people
     from service.org.person import views as person
     from service.org.tree import views as tree
 
     access.init_app(app)
-    of_org = (org, accounts, geography, tree, people, person)
+    of_org = (org, accounts, provider, geography, tree, people, person)
     for room in (*of_org, activity, live, checkin, attendance, roll, onsite, notify, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
-    live_events.init_app(app, socketio)
+    live_events.init_app(app)
 
 
 def register_probes(app: APIFlask, board: metrics.Board) -> None:
@@ -212,12 +208,7 @@ def register_probes(app: APIFlask, board: metrics.Board) -> None:
         return Response(board.page(), content_type=metrics.KIND)
 
 
-def secure(response: Response) -> Response:
-    """Add the headers that every answer carries; what the API says is for its asker alone, and for now."""
-    if request.path.startswith(API):
-        response.headers.setdefault("Cache-Control", "no-store")
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", TRANSPORT_SECURITY)
-    return response
+def refuse_large_bodies() -> None:
+    """Before anybody is asked who he is, and whether or not the door reads a body."""
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise ServiceError("body_too_large")

@@ -92,6 +92,16 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     ),
     "proxy_cap": (409, "代签人数已达上限", "No more proxies may be entered by one person"),
     "reason_missing": (422, "代签须说明原因", "A proxy needs a reason"),
+    "provider_refused": (
+        401,
+        "统一身份认证的登录未被接受，请重试或改用密码",
+        "The log-in at your identity provider was not accepted; try again, or use your password",
+    ),
+    "provider_unavailable": (
+        503,
+        "统一身份认证暂不可用，请稍后再试",
+        "Your identity provider is unavailable, try again shortly",
+    ),
     "recovery_invalid": (403, "恢复码无效、已使用或已过期", "Recovery code invalid, used or expired"),
     "reference_missing": (422, "缺少客户端请求编号", "Client reference missing"),
     "reference_reused": (409, "此编号已用于另一次签到", "This reference was used for another check-in"),

@@ -52,10 +52,14 @@ def desk_worker() -> Response:
 @bp.get("/m/settings.json")
 @public
 def settings() -> Response:
-    """What the pages must know before anybody has logged in: whether this is the demo, the phone page's address."""
+    """What the pages must know before anybody has logged in.
+
+    Whether this is the demo, the phone page's address, and what the identity provider is called (null: there is none).
+    """
     config = current_app.config["CHUNSHUI"]
     address = (config.web_url or request.host_url).rstrip("/")
-    return jsonify(demo=config.demo, phone=f"{address}/m/")
+    provider = config.oidc_name if config.oidc_issuer else None
+    return jsonify(demo=config.demo, phone=f"{address}/m/", provider=provider)
 
 
 @bp.get("/assets/<path:name>")

@@ -213,6 +213,7 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /organisers/recovery": {
             "login": texts["recovered"], "code": texts["recovery"], "password": new_password
         },
+        "POST /organisers/me/provider": {"password": PASSWORD},
         "PUT /organisers/me/password": {"password": PASSWORD, "new_password": new_password},
         "POST /organisers/me/second-factor": {"password": PASSWORD},
         "POST /organisers/me/second-factor/confirmation": {"code": texts["code"]},

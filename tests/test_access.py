@@ -80,6 +80,7 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /clients/{client}/secrets": ("organiser", None),
     "DELETE /clients/{client}": ("organiser", None),
     "POST /accounts/{account}/recovery": ("system_administrator", None),
+    "DELETE /accounts/{account}/provider": ("system_administrator", None),
     "POST /recoveries/{recovery}/approval": ("security_administrator", None),
     "DELETE /grants/{grant}": ("security_administrator", None),
 }
@@ -155,6 +156,8 @@ OWN = {
     "GET /me/consents", "POST /me/consents", "DELETE /me/consents/{purpose}", "GET /me/attachments",
     "POST /me/attachments", "POST /me/certificate", "DELETE /me/binding",
     "DELETE /activities/{activity}/check-ins/{reference}", "POST /gates/pairing",
+    "GET /organisers/oidc", "GET /organisers/oidc/callback", "POST /organisers/me/provider",
+    "DELETE /organisers/me/provider",
 }  # fmt: skip
 # Made under an organisation that is named in the body, or for the whole country; tests/activity and
 # tests/org/geography hold who may.
@@ -280,11 +283,17 @@ def test_every_door_is_in_the_matrix(app: APIFlask) -> None:
     assert doors == known
 
 
+FACTOR = ("begin_factor", "factor_qr", "confirm_factor")
+
+
 def test_every_organisers_door_asks_for_a_grant(app: APIFlask) -> None:
-    own = {"sign_out", "me", "change_password", "begin_factor", "factor_qr", "confirm_factor"}
+    own = {f"accounts.{one}" for one in ("sign_out", "me", "change_password", *FACTOR)} | {
+        "provider.link",
+        "provider.unlink",
+    }
     for name, view in app.view_functions.items():
         if "organiser" in getattr(view, "authentication", ""):
-            assert getattr(view, "purposes", None) or name in {f"accounts.{one}" for one in own}, name
+            assert getattr(view, "purposes", None) or name in own, name
 
 
 @pytest.mark.parametrize("actor", ACTORS)

@@ -58,6 +58,7 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "DELETE /clients/{client_id}", None),
     ("system_administrator", "POST /accounts", ACCOUNT),
     ("system_administrator", "POST /accounts/{account_id}/recovery", None),
+    ("system_administrator", "DELETE /accounts/{account_id}/provider", None),
     ("security_administrator", "GET /accounts/{account_id}/grants", None),
     ("security_administrator", "POST /accounts/{account_id}/grants", GRANT),
     ("security_administrator", "POST /recoveries/{recovery_id}/approval", None),

@@ -174,6 +174,8 @@ export interface Settings {
   demo: boolean
   /** The phone page's public address, as the QR code has it. */
   phone: string
+  /** What the identity provider of organisers is called, empty for its usual name; null: there is none. */
+  provider: string | null
 }
 
 /** What the server says before anybody has logged in; null if it says nothing. */
