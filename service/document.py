@@ -101,6 +101,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "attendance.make_up": (409,),
     "onsite.register": (409,),
     "onsite.pair": (403,),
+    "onsite.state": (403,),
 }
 
 

@@ -1,4 +1,5 @@
-"""The built pages: the organisers' wall at `/`, the members' phone page at `/m/`, the secretary's at `/desk/`.
+"""The built pages: the organisers' wall at `/`, the members' phone page at `/m/`, the secretary's at `/desk/`,
+the code on site at `/gate/`.
 
 Hashed assets may be kept for ever, the entry pages are asked for anew each time, and the pages' policy lets no
 script or style run that did not come from here.
@@ -39,11 +40,19 @@ def desk() -> Response:
     return entry("desk.html")
 
 
-@bp.get("/desk/worker.js")
+@bp.get("/gate/")
 @public
-def desk_worker() -> Response:
-    """What opens the secretary's page without a network; it may ask us alone."""
-    response = send_from_directory(STATIC, "desk-worker.js")
+def gate() -> Response:
+    """What a device on site shows: a code that changes every few seconds."""
+    return entry("gate.html")
+
+
+@bp.get("/desk/worker.js")
+@bp.get("/gate/worker.js")
+@public
+def worker() -> Response:
+    """What opens the page above it without a network; it may ask us alone."""
+    response = send_from_directory(STATIC, "worker.js")
     response.cache_control.no_cache = True
     response.headers["Content-Security-Policy"] = "default-src 'none'; connect-src 'self'"
     return response

@@ -1,5 +1,6 @@
 """What the run over the OpenAPI document needs: two provinces, who asks, and a call of each operation that succeeds."""
 
+import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from service.activity.models import Activity
 from service.checkin import refusals
 from service.checkin.attendance import leaves, roster
 from service.checkin.onsite import gates
+from service.checkin.onsite.codes import proof_of
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.rules import check_in
 from service.config import Config
@@ -69,9 +71,11 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     stream.title, stream.sources[0].url = f"直播{mark}", f"https://live.example.org/{mark}.m3u8"
     push, secrets, issued = make_programme(organiser, mark, now)
     gate, pairing = gates.register(organiser, activity.id, f"门口{mark}", now)
+    paired = gates.pair(gates.register(organiser, activity.id, f"大厅{mark}", now)[1], now)
     numbers = {
         **make_attendance(activity, member, other, mark, now),
         "gate_id": gate.id,
+        "paired": paired.gate.id,
         "unfrozen": coming.id,
         "activity_id": activity.id,
         "sitting": activity.sittings[0].id,
@@ -90,6 +94,7 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     }
     texts = {
         "pairing": pairing,
+        "proof": base64.urlsafe_b64encode(proof_of(paired.key)).decode(),
         "invitation": make_invitation(member=make_member(organisation=branch, name=f"赵{mark}")),
         **secrets,
         "code": code_at(factor.pending(organiser.id, "x", keys=config.secrets).secret, now),
@@ -196,7 +201,7 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /endpoints": {"url": "https://example.org/hook", "topics": ["stream.count"]},
         "POST /activities": {"kind": "training", "theme": "学习", "organisers": holding, "sittings": [window]},
         "PATCH /activities/{activity_id}": {"theme": "新主题"},
-        **attendance_bodies(numbers, texts["pairing"], today),
+        **attendance_bodies(numbers, texts, today),
         "POST /oauth/token": {
             "grant_type": "client_credentials",
             "client_id": texts["client_id"],
@@ -220,7 +225,7 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
     }  # fmt: skip
 
 
-def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict[str, dict[str, Any]]:
+def attendance_bodies(numbers: dict[str, int], texts: dict[str, str], today: str) -> dict[str, dict[str, Any]]:
     """The same of the checkin room."""
     absent = numbers["absent"]
     return {
@@ -244,7 +249,8 @@ def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict
         "POST /activities/{activity_id}/guests": {"member": absent},
         "POST /members/{member_id}/exemptions": {"reason": "高龄", "starts_on": today},
         "POST /activities/{activity_id}/gates": {"name": "门口"},
-        "POST /gates/pairing": {"code": pairing},
+        "POST /gates/pairing": {"code": texts["pairing"]},
+        "POST /gates/state": {"gate": numbers["paired"], "proof": texts["proof"]},
     }
 
 

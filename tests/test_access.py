@@ -155,7 +155,7 @@ OWN = {
     "POST /oauth/token", "POST /endpoints", "POST /clients", "GET /me/data", "PATCH /me", "POST /me/erasure",
     "GET /me/consents", "POST /me/consents", "DELETE /me/consents/{purpose}", "GET /me/attachments",
     "POST /me/attachments", "POST /me/certificate", "DELETE /me/binding",
-    "DELETE /activities/{activity}/check-ins/{reference}", "POST /gates/pairing",
+    "DELETE /activities/{activity}/check-ins/{reference}", "POST /gates/pairing", "POST /gates/state",
     "GET /organisers/oidc", "GET /organisers/oidc/callback", "POST /organisers/me/provider",
     "DELETE /organisers/me/provider",
 }  # fmt: skip
@@ -172,6 +172,7 @@ MEMBERS = {
     "GET /activities": None,
     "GET /activities/{activity}": None,
     "POST /activities/{activity}/check-ins": {"reference": "reference-1"},
+    "GET /activities/{activity}/my-attendance": None,
     "PUT /activities/{activity}/leave": {"reason": "出差"},
     "DELETE /activities/{activity}/leave": None,
 }

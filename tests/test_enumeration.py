@@ -30,6 +30,7 @@ ACCOUNT = {"login": "new", "name": "新", "organisation_id": "{parent}"}
 ROWS: tuple[tuple[str, str, Any], ...] = (
     ("member", "GET /activities/{activity_id}", None),
     ("member", "POST /activities/{activity_id}/check-ins", {"reference": "reference-1"}),
+    ("member", "GET /activities/{activity_id}/my-attendance", None),
     ("organiser", "GET /activities/{activity_id}", None),
     ("organiser", "PATCH /activities/{activity_id}", {"theme": "x"}),
     ("organiser", "GET /streams/{stream_id}/curve", None),

@@ -5,8 +5,8 @@ import '../styles/entrance.css'
 import '../styles/phone.css'
 import '../styles/desk.css'
 import '../styles/narrow.css'
+import { keepForOffline } from '../offline'
 import DeskPage from './DeskPage.vue'
 
 createApp(DeskPage).mount('#app')
-// Without it a reload needs the network; ticks wait either way.
-if ('serviceWorker' in navigator) void navigator.serviceWorker.register('/desk/worker.js').catch(() => undefined)
+keepForOffline('/desk/')

@@ -1,9 +1,9 @@
 /**
- * Opens the secretary's page without a network: the page itself as it was last seen, and its hashed files. Nothing that
+ * Opens a page without a network: the one it is registered for, as it was last seen, and its hashed files. Nothing that
  * the API says is kept here.
  */
-const CACHE = 'chunshui-desk-1'
-const PAGE = '/desk/'
+const PAGE = new URL(self.registration.scope).pathname
+const CACHE = `chunshui${PAGE}1`
 
 self.addEventListener('install', (event) => event.waitUntil(fetch(PAGE).then(keep).then(() => self.skipWaiting())))
 self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()))
