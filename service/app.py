@@ -186,6 +186,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.checkin.group import views as group
     from service.checkin.onsite import views as onsite
     from service.checkin.paper import views as paper
+    from service.checkin.roll import views as roll
     from service.live import events as live_events
     from service.live import views as live
     from service.notify import views as notify
@@ -202,7 +203,7 @@ def register_rooms(app: APIFlask) -> None:
 
     access.init_app(app)
     of_org = (org, accounts, provider, geography, tree, people, person)
-    of_checkin = (checkin, attendance, onsite, group, paper)
+    of_checkin = (checkin, attendance, roll, onsite, group, paper)
     for room in (*of_org, activity, live, *of_checkin, notify, notices, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)

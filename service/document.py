@@ -108,6 +108,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "group.count_heads": (409,),
     "onsite.register": (409,),
     "onsite.pair": (403,),
+    "onsite.state": (403,),
 }
 
 

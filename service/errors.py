@@ -49,6 +49,7 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     ),
     "gate_code_unknown": (403, "二维码无效", "The code is not valid"),
     "gate_limit": (409, "签到设备数量已达上限", "No more gates are possible"),
+    "gate_unpaired": (403, "此设备未配对，或已被撤销", "This device is not paired, or not any more"),
     "gateway_busy": (503, "当前加入的人较多，请稍后重试", "Many are joining just now, try again shortly"),
     "gateway_full": (503, "连接数已满，请稍后重试", "No more connections here, try again shortly"),
     "gateway_memory": (503, "服务器内存不足，请稍后重试", "No more memory here, try again shortly"),

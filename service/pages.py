@@ -1,4 +1,5 @@
-"""The built pages: the organisers' wall at `/`, the members' phone page at `/m/`.
+"""The built pages: the organisers' wall at `/`, the members' phone page at `/m/`, the secretary's at `/desk/`,
+the code on site at `/gate/`.
 
 Hashed assets may be kept for ever, the entry pages are asked for anew each time, and the pages' policy lets no
 script or style run that did not come from here.
@@ -30,6 +31,31 @@ def wall() -> Response:
 def phone() -> Response:
     """The members' phone page; `?activity=` names the activity."""
     return entry("phone.html")
+
+
+@bp.get("/desk/")
+@public
+def desk() -> Response:
+    """The secretary's phone page; `?activity=` names the activity."""
+    return entry("desk.html")
+
+
+@bp.get("/gate/")
+@public
+def gate() -> Response:
+    """What a device on site shows: a code that changes every few seconds."""
+    return entry("gate.html")
+
+
+@bp.get("/desk/worker.js")
+@bp.get("/gate/worker.js")
+@public
+def worker() -> Response:
+    """What opens the page above it without a network; it may ask us alone."""
+    response = send_from_directory(STATIC, "worker.js")
+    response.cache_control.no_cache = True
+    response.headers["Content-Security-Policy"] = "default-src 'none'; connect-src 'self'"
+    return response
 
 
 @bp.get("/m/settings.json")

@@ -1,5 +1,6 @@
 """What the run over the OpenAPI document needs: two provinces, who asks, and a call of each operation that succeeds."""
 
+import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from service.checkin.attendance.make_ups import Effort
 from service.checkin.group import sessions
 from service.checkin.group.sessions import Screen
 from service.checkin.onsite import gates
+from service.checkin.onsite.codes import proof_of
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.rules import check_in
 from service.config import Config
@@ -78,6 +80,7 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     watching = Screen(reference="screen-1", organisation=branch.id, place=f"村活动室{mark}", screen="tv")
     desk.enter(organiser, coming.id, [desk.Entry(member=member.id, reference="entry-of-1", method="group")], now)
     notice, dead, lies = make_notice(activity, member, path=city.path, text=f"通知{mark}", now=now)
+    paired = gates.pair(gates.register(organiser, activity.id, f"大厅{mark}", now)[1], now)
     numbers = {
         **make_attendance(activity, member, other, mark, now),
         "group_session_id": sessions.begin(organiser, activity.id, watching, now)[0].id,
@@ -85,6 +88,7 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
         "told_id": dead.id,
         "item_id": lies.id,
         "gate_id": gate.id,
+        "paired": paired.gate.id,
         "unfrozen": coming.id,
         "activity_id": activity.id,
         "sitting": activity.sittings[0].id,
@@ -103,6 +107,7 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     }
     texts = {
         "pairing": pairing,
+        "proof": base64.urlsafe_b64encode(proof_of(paired.key)).decode(),
         "invitation": make_invitation(member=make_member(organisation=branch, name=f"赵{mark}")),
         **secrets,
         "code": code_at(factor.pending(organiser.id, "x", keys=config.secrets).secret, now),
@@ -222,7 +227,7 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /endpoints": {"url": "https://example.org/hook", "topics": ["stream.count"]},
         "POST /activities": {"kind": "training", "theme": "学习", "organisers": holding, "sittings": [window]},
         "PATCH /activities/{activity_id}": {"theme": "新主题"},
-        **attendance_bodies(numbers, texts["pairing"], today),
+        **attendance_bodies(numbers, texts, today),
         "POST /oauth/token": {
             "grant_type": "client_credentials",
             "client_id": texts["client_id"],
@@ -246,7 +251,7 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
     }  # fmt: skip
 
 
-def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict[str, dict[str, Any]]:
+def attendance_bodies(numbers: dict[str, int], texts: dict[str, str], today: str) -> dict[str, dict[str, Any]]:
     """The same of the checkin room."""
     absent = numbers["absent"]
     return {
@@ -279,7 +284,8 @@ def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict
         },
         "PUT /activities/{activity_id}/group-sessions/{group_session_id}/headcount": {"people": 40},
         "POST /activities/{activity_id}/paper-lists": {"file": f"党员编号,姓名\n{absent},钱\n".encode()},
-        "POST /gates/pairing": {"code": pairing},
+        "POST /gates/pairing": {"code": texts["pairing"]},
+        "POST /gates/state": {"gate": numbers["paired"], "proof": texts["proof"]},
     }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ SCREEN = {"reference": "screen-1", "organisation": "{number}", "place": "x", "sc
 ROWS: tuple[tuple[str, str, Any], ...] = (
     ("member", "GET /activities/{activity_id}", None),
     ("member", "POST /activities/{activity_id}/check-ins", {"reference": "reference-1"}),
+    ("member", "GET /activities/{activity_id}/my-attendance", None),
     ("organiser", "GET /activities/{activity_id}", None),
     ("organiser", "PATCH /activities/{activity_id}", {"theme": "x"}),
     ("organiser", "GET /streams/{stream_id}/curve", None),
@@ -42,6 +43,7 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "PUT /activities/{activity_id}/group-sessions/{group_session_id}/closure", None),
     ("organiser", "POST /activities/{activity_id}/paper-lists", "党员编号,姓名\n7,张三\n".encode()),
     ("organiser", "DELETE /activities/{activity_id}/members/{member_id}/check-ins/entry-of-1", None),
+    ("organiser", "GET /activities/{activity_id}/roll?node={parent}", None),
     ("organiser", "GET /members/{member_id}", None),
     ("organiser", "GET /members/{member_id}/notices", None),
     ("organiser", "GET /activities/{activity_id}/notices", None),
@@ -89,6 +91,7 @@ SENT: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "POST /organisations/{number}/changes", {"kind": "moved", "to": "{to}"}),
     ("organiser", "POST /organisations/{number}/changes", {"kind": "merged", "to": "{to}"}),
     ("organiser", "GET /streams/{stream_id}/curve?organisation={!number}", None),
+    ("organiser", "GET /activities/{activity_id}/roll?node={!number}", None),
     ("member", "POST /activities/{activity_id}/check-ins", {"reference": "reference-1", "sitting": "{sitting}"}),
     ("security_administrator", "POST /accounts/{account_id}/grants", GRANT),
 )

@@ -184,6 +184,15 @@ class MakeUpsOut(Schema):
     make_ups = fields.List(fields.Nested(MakeUpOut))
 
 
+class OwnOut(Schema):
+    """How a member stands in an activity, beside his check-ins."""
+
+    expected = fields.Boolean(allow_none=True, metadata={"description": "Null until the roster is frozen."})
+    leave = fields.Nested(LeaveOut, allow_none=True)
+    make_up = fields.Nested(MakeUpOut, allow_none=True)
+    make_up_until = Moment(allow_none=True, metadata={"description": "Null where there is nothing to make up for."})
+
+
 class GuestIn(Schema):
     """Who may come as a guest."""
 

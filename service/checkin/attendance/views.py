@@ -9,7 +9,7 @@ from flask import g
 from service.activity import rules as activities
 from service.activity.models import Activity
 from service.auth import granted, member_required
-from service.checkin.attendance import figures, leaves, lists, make_ups, roster, terms
+from service.checkin.attendance import figures, leaves, lists, make_ups, own, roster, terms
 from service.checkin.attendance.models import Leave, MakeUp
 from service.checkin.attendance.schemas import (
     AttendanceOut,
@@ -28,6 +28,7 @@ from service.checkin.attendance.schemas import (
     MissingOut,
     MissingQuery,
     NodeQuery,
+    OwnOut,
     TermsIn,
 )
 from service.checkin.group import figures as screens
@@ -102,6 +103,15 @@ def missing(activity_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     more = f"{found[-1].home_path}:{found[-1].member}" if len(found) == figures.MOST else None
     people = [{"member": one.member, "name": one.name, "organisation": branch(one.home_path)} for one in found]
     return {"missing": people, "after": more}
+
+
+@bp.get(f"{ACTIVITY}/my-attendance")
+@member_required
+@bp.output(OwnOut)
+def own_attendance(activity_id: int) -> Any:
+    """Show how one stands in an activity: expected or not, leave, make-up"""
+    activities.check_visible(activity_id, g.actor)
+    return own.of(activity_id, g.actor.member, read_clock())
 
 
 @bp.put(f"{ACTIVITY}/leave")
