@@ -13,7 +13,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy.orm import Session
 
-from service.extensions import socketio
 from service.live.disclosure import Outlook
 from service.live.feed import Feed, Reader
 from service.live.figures import note_check_ins
@@ -179,7 +178,7 @@ def connect(app: APIFlask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch)
             client.delete_cookie(COOKIE)
         else:
             client.set_cookie(COOKIE, cookie)
-        return socketio.test_client(app, namespace="/organisers", flask_test_client=client)
+        return app.extensions["socketio"].test_client(app, namespace="/organisers", flask_test_client=client)
 
     return connect
 
@@ -310,7 +309,7 @@ def test_abolished_divisions_are_not_offered(connect: Connect, app: APIFlask, db
 def test_what_is_no_packet_ends_the_connection_and_raises_nothing(
     app: APIFlask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, cut = socketio.server.eio, []
+    engine, cut = app.extensions["socketio"].server.eio, []
 
     class Client:
         def close(self, **_: Any) -> None:
@@ -337,7 +336,7 @@ def test_what_is_no_packet_ends_the_connection_and_raises_nothing(
 
 
 def test_only_the_organisers_namespace_is_open(app: APIFlask) -> None:
-    assert not socketio.test_client(app, namespace="/").is_connected("/")
+    assert not app.extensions["socketio"].test_client(app, namespace="/").is_connected("/")
 
 
 def test_more_arguments_than_asked_for_do_no_harm(connect: Connect) -> None:

@@ -88,8 +88,29 @@ class CreditOut(Schema):
     asked = fields.Nested(AskedOut)
 
 
+class ScreensOut(Schema):
+    """Group sessions by where the screens stood: names, who are among those present, and heads, which are in no sum."""
+
+    sessions = fields.Integer()
+    counted = fields.Integer(metadata={"description": "Sessions with a headcount."})
+    headcount = fields.Integer(metadata={"description": "Heads counted without names: of a lower grade, in no sum."})
+    ticked = fields.Integer(metadata={"description": "Attendances ticked by name."})
+
+
+class ChildScreensOut(ScreensOut):
+    """The same of one child, or of the node itself (`node` 0)."""
+
+    node = fields.Integer()
+
+
+class CollectiveOut(ScreensOut):
+    """Collective viewing at a node and at its children."""
+
+    children = fields.List(fields.Nested(ChildScreensOut))
+
+
 class AttendanceOut(Schema):
-    """Attendance at a node. People, except in `methods`."""
+    """Attendance at a node. People, except in `methods` and `collective`."""
 
     activity = Id()
     node = Id()
@@ -111,6 +132,7 @@ class AttendanceOut(Schema):
         metadata={"description": "People by the source of their one credit: of those expected, else of all who came."},
     )
     asked = fields.Nested(AskedOut)
+    collective = fields.Nested(CollectiveOut)
 
 
 class MissingOneOut(Schema):
@@ -195,6 +217,16 @@ class MakeUpsOut(Schema):
     """Make-ups of an activity."""
 
     make_ups = fields.List(fields.Nested(MakeUpOut))
+
+
+class OwnOut(Schema):
+    """How a member stands in an activity, beside his check-ins."""
+
+    expected = fields.Boolean(allow_none=True, metadata={"description": "Null until the roster is frozen."})
+    leave = fields.Nested(LeaveOut, allow_none=True)
+    make_up = fields.Nested(MakeUpOut, allow_none=True)
+    make_up_until = Moment(allow_none=True, metadata={"description": "Null where there is nothing to make up for."})
+    credit = fields.Nested(CreditOut)
 
 
 class GuestIn(Schema):

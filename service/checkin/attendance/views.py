@@ -1,5 +1,6 @@
 """REST doors of attendance: terms, figures, who is missing, leave, make-ups, guests, exemptions."""
 
+from dataclasses import asdict
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -8,11 +9,10 @@ from flask import g
 from service.activity import rules as activities
 from service.activity.models import Activity
 from service.auth import granted, member_required
-from service.checkin.attendance import completion, evidence, figures, leaves, lists, make_ups, roster, terms
+from service.checkin.attendance import evidence, figures, leaves, lists, make_ups, own, roster, terms
 from service.checkin.attendance.models import Leave, MakeUp
 from service.checkin.attendance.schemas import (
     AttendanceOut,
-    CreditOut,
     DecisionIn,
     ExemptionIn,
     ExemptionOut,
@@ -28,8 +28,10 @@ from service.checkin.attendance.schemas import (
     MissingOut,
     MissingQuery,
     NodeQuery,
+    OwnOut,
     TermsIn,
 )
+from service.checkin.group import figures as screens
 from service.checkin.schemas import AnnulIn
 from service.checkin.scope import activity_of, person, reached
 from service.clock import day_of
@@ -73,6 +75,7 @@ def attendance(activity_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     head = {"activity": activity.id, "node": query_data["node"], "as_of": now, "basis": "exact", "unit": "member"}
     tail = {"attendance": activity.attendance, "guests": found.guests, "methods": found.methods}
     tail |= {"credits": found.credits, "asked": asked}
+    tail["collective"] = collective(activity.id, path)
     if frozen is None:
         none = dict.fromkeys(("frozen_at", "roster_of", "denominator", "sums", "staying"))
         return head | tail | none | {"children": []}
@@ -104,15 +107,13 @@ def missing(activity_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     return {"missing": people, "after": more}
 
 
-@bp.get(f"{ACTIVITY}/credit")
+@bp.get(f"{ACTIVITY}/my-attendance")
 @member_required
-@bp.output(CreditOut)
-def show_credit(activity_id: int) -> dict[str, Any]:
-    """Show whether one has completed an activity, and by what"""
+@bp.output(OwnOut)
+def own_attendance(activity_id: int) -> Any:
+    """Show how one stands in an activity: expected or not, leave, make-up, and whether one has completed it"""
     activities.check_visible(activity_id, g.actor)
-    asked = evidence.asked(activity_id)
-    shown = evidence.of_member(activity_id, g.actor.member, asked)
-    return {"source": completion.credit(asked, shown), "missing": completion.missing(asked, shown), "asked": asked}
+    return own.of(activity_id, g.actor.member, read_clock())
 
 
 @bp.put(f"{ACTIVITY}/leave")
@@ -242,6 +243,12 @@ def exempt(member_id: int, json_data: dict[str, Any]) -> Any:
     """Expect a member at nothing, from a day on, perhaps until before another"""
     member = member_of(g.organiser, member_id).id
     return lists.exempt(member, by=g.organiser.id, now=read_clock(), **json_data)
+
+
+def collective(activity: int, path: str) -> dict[str, Any]:
+    """Collective viewing as CollectiveOut wants it."""
+    found, children = screens.at(activity, path)
+    return asdict(found) | {"children": [{"node": node} | asdict(one) for node, one in children.items()]}
 
 
 def path_of(activity: Activity, node: int) -> str:

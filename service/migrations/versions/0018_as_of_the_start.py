@@ -1,10 +1,10 @@
-"""What completes an activity; where members were at home until a moment, so that a roster is as of its start."""
+"""Where members were at home until a moment, so that a roster is as of its start."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0018"
-down_revision = "0011"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
@@ -25,9 +25,6 @@ EXECUTE FUNCTION keep_former_home()
 
 
 def upgrade() -> None:
-    for table in ("attendance_terms", "rosters"):
-        op.add_column(table, sa.Column("live_minutes", sa.Integer(), server_default=sa.text("0"), nullable=False))
-        op.add_column(table, sa.Column("replay", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.create_table(
         "former_homes",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -51,6 +48,3 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER former_homes ON members")
     op.execute("DROP FUNCTION keep_former_home()")
     op.drop_table("former_homes")
-    for table in ("rosters", "attendance_terms"):
-        op.drop_column(table, "replay")
-        op.drop_column(table, "live_minutes")
