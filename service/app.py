@@ -119,6 +119,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.activity import rules as activity
     from service.audit import anchors, chain, keeping
     from service.checkin.attendance import roster
+    from service.checkin.flags import devices, finding
     from service.checkin.ledger import checked_in, taken_back
     from service.live import reaping
     from service.notify.backlog import Backlog
@@ -149,6 +150,8 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("names", 3600.0, lambda _: rights.age(now(), config.named_days)),
         Task("openings", 2.0, lambda _: activity.announce(now())),
         Task("rosters", 5.0, lambda _: roster.freeze_due(now())),
+        Task("flags", 60.0, lambda _: finding.find_due(now())),
+        Task("device marks", 3600.0, lambda _: devices.prune(now())),
         # A run lasts for as long as there is something to deliver.
         Task("deliveries", 0.5, Courier(repeated=repeated.inc), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
@@ -183,6 +186,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.activity import views as activity
     from service.checkin import views as checkin
     from service.checkin.attendance import views as attendance
+    from service.checkin.flags import views as flags
     from service.checkin.group import views as group
     from service.checkin.onsite import views as onsite
     from service.checkin.paper import views as paper
@@ -203,7 +207,7 @@ def register_rooms(app: APIFlask) -> None:
 
     access.init_app(app)
     of_org = (org, accounts, provider, geography, tree, people, person)
-    of_checkin = (checkin, attendance, roll, onsite, group, paper)
+    of_checkin = (checkin, attendance, roll, onsite, group, paper, flags)
     for room in (*of_org, activity, live, *of_checkin, notify, notices, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)

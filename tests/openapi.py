@@ -33,6 +33,7 @@ from tests.factories import (
     PASSWORD,
     bearer,
     make_activity,
+    make_flag,
     make_invitation,
     make_member,
     make_notice,
@@ -163,6 +164,7 @@ def make_attendance(
         "make_up_id": make_ups.make_up(activity.id, ill.id, replay, by=organiser.id, now=now)[0].id,
         "absent": absent.id,
         "check_in_id": check_ins_of(activity.id, absent.id)[0].id,
+        "flag_id": make_flag(activity, check_ins_of(activity.id, absent.id)[0].id, now=now).id,
         "refusal_id": refusals.waiting(activity.id, true())[0].id,
         "leave_id": leaves.ask(activity.id, absent.id, reason=f"出差{mark}", by=None, now=now).id,
     }
@@ -262,6 +264,7 @@ def attendance_bodies(numbers: dict[str, int], texts: dict[str, str], today: str
         "POST /activities/{activity_id}/check-ins/{check_in_id}/annulment": {"reason": "误签"},
         "PUT /activities/{activity_id}/check-in-refusals/{refusal_id}/settlement": {"settlement": "已补"},
         "PUT /activities/{activity_id}/attendance-terms": {"late_minutes": 5},
+        "PUT /activities/{activity_id}/flags/{flag_id}/resolution": {"note": "一家人"},
         "PUT /activities/{activity_id}/leave": {"reason": "出差"},
         "POST /activities/{activity_id}/leaves": {"member": absent, "reason": "出差"},
         "PUT /activities/{activity_id}/leaves/{leave_id}/decision": {"approved": True},

@@ -4,7 +4,7 @@ from apiflask import Schema
 from marshmallow import fields, validate
 from marshmallow.validate import Regexp
 
-from service.checkin.models import ASSISTED
+from service.checkin.models import ASSISTED, FENCES
 from service.errors import ServiceError, language_of_request, problem
 from service.fields import Id, Line, Moment
 
@@ -21,9 +21,24 @@ class CheckInIn(Schema):
 
 
 class OwnIn(CheckInIn):
-    """A member's own attempt; with the `code` that a wall on site shows it is an on-site one."""
+    """A member's own attempt; with the `code` that a wall on site shows it is an on-site one.
+
+    Where the phone is it compares with the venue by itself, and tells the result; a body with coordinates is refused.
+    """
 
     code = Line(100, load_default=None, allow_none=True)
+    device = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=REFERENCE,
+        metadata={"description": "Made up by the app when installed. Kept as a keyed hash, for this activity, a week."},
+    )
+    fence = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.OneOf(FENCES),
+        metadata={"description": "How the phone says it stands to the venue: a hint, and no proof."},
+    )
 
 
 class SocketIn(OwnIn):
