@@ -44,6 +44,7 @@ PROBLEM = {
     },
     "required": ["type", "title", "status", "code"],
 }
+WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 IMAGE = {"image/svg+xml": {"schema": {"type": "string"}}}
 # OAuth's form, which is read as RFC 6749 says and not as our JSON is.
 CREDENTIALS = {
@@ -88,6 +89,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "checkin.confirm": (409,),
     "attendance.agree": (409,),
     "attendance.missing": (409,),
+    "attendance.sign_in_sheet": (413,),
     "attendance.ask_leave": (409,),
     "attendance.withdraw_leave": (409,),
     "attendance.ask_leave_for": (409,),
@@ -129,6 +131,8 @@ def describe(view: Callable[..., Any], rule: Rule, method: str, operation: dict[
         operation["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": CREDENTIALS}}}
     if rule.rule.endswith(".svg"):
         operation["responses"]["200"]["content"] = IMAGE
+    if rule.rule.endswith(".xlsx"):
+        operation["responses"]["200"]["content"] = {WORKBOOK: {"schema": {"type": "string", "format": "binary"}}}
     schemas = {name: parameter(kind, int(most or 0)) for kind, most, name in PARAMETER.findall(rule.rule)}
     for one in operation.get("parameters", ()):
         if one["in"] == "path":

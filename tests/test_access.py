@@ -83,6 +83,7 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /activities/{activity}/group-sessions/{group_session}/ticks": ("branch_secretary", {"ticks": [{}]}),
     "PUT /activities/{activity}/group-sessions/{group_session}/headcount": ("branch_secretary", {"people": 40}),
     "PUT /activities/{activity}/group-sessions/{group_session}/closure": ("branch_secretary", None),
+    "GET /activities/{held}/sign-in-sheet.xlsx?node={city}": ("branch_secretary", None),
     "POST /activities/{activity}/paper-lists": ("branch_secretary", LIST),
     "GET /members/{member}/exemptions": ("branch_secretary", None),
     "POST /clients/{client}/secrets": ("organiser", None),

@@ -40,6 +40,7 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "POST /activities/{activity_id}/group-sessions/{group_session_id}/ticks", {"ticks": [{}]}),
     ("organiser", "PUT /activities/{activity_id}/group-sessions/{group_session_id}/headcount", {"people": 1}),
     ("organiser", "PUT /activities/{activity_id}/group-sessions/{group_session_id}/closure", None),
+    ("organiser", "GET /activities/{activity_id}/sign-in-sheet.xlsx?node={number}", None),
     ("organiser", "POST /activities/{activity_id}/paper-lists", "党员编号,姓名\n7,张三\n".encode()),
     ("organiser", "DELETE /activities/{activity_id}/members/{member_id}/check-ins/entry-of-1", None),
     ("organiser", "GET /members/{member_id}", None),
@@ -78,6 +79,7 @@ SENT: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "POST /organisations/{number}/changes", {"kind": "moved", "to": "{to}"}),
     ("organiser", "POST /organisations/{number}/changes", {"kind": "merged", "to": "{to}"}),
     ("organiser", "GET /streams/{stream_id}/curve?organisation={!number}", None),
+    ("organiser", "GET /activities/{activity_id}/sign-in-sheet.xlsx?node={!number}", None),
     ("member", "POST /activities/{activity_id}/check-ins", {"reference": "reference-1", "sitting": "{sitting}"}),
     ("security_administrator", "POST /accounts/{account_id}/grants", GRANT),
 )
