@@ -46,6 +46,10 @@ PROBLEM = {
 }
 WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 IMAGE = {"image/svg+xml": {"schema": {"type": "string"}}}
+REDIRECT = {
+    "content": {"text/html": {"schema": {"type": "string"}}},
+    "headers": {"Location": {"schema": {"type": "string"}}},
+}
 # OAuth's form, which is read as RFC 6749 says and not as our JSON is.
 CREDENTIALS = {
     "type": "object",
@@ -67,6 +71,13 @@ ALSO: dict[str, tuple[int, ...]] = {
     "accounts.give": (409,),
     "accounts.register_client": (409,),
     "accounts.token": (401,),
+    "provider.depart": (404,),
+    "provider.arrive": (401, 404),
+    "provider.link": (404,),
+    "activity.tell": (409,),
+    "activity.preview": (409,),
+    "notices.subscribe": (409,),
+    "notices.retry": (409,),
     "notify.register": (409,),
     "notify.retry": (409,),
     "org.log_in": (401, 403),
@@ -99,6 +110,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "group.count_heads": (409,),
     "onsite.register": (409,),
     "onsite.pair": (403,),
+    "onsite.state": (403,),
 }
 
 
@@ -133,6 +145,9 @@ def describe(view: Callable[..., Any], rule: Rule, method: str, operation: dict[
         operation["responses"]["200"]["content"] = IMAGE
     if rule.rule.endswith(".xlsx"):
         operation["responses"]["200"]["content"] = {WORKBOOK: {"schema": {"type": "string", "format": "binary"}}}
+    if "303" in operation["responses"]:
+        operation["responses"].pop("200", None)
+        operation["responses"]["303"].update(REDIRECT)
     schemas = {name: parameter(kind, int(most or 0)) for kind, most, name in PARAMETER.findall(rule.rule)}
     for one in operation.get("parameters", ()):
         if one["in"] == "path":

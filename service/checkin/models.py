@@ -16,15 +16,15 @@ from sqlalchemy import (
     Computed,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
     Text,
     UniqueConstraint,
-    and_,
     false,
     func,
-    or_,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -39,6 +39,9 @@ METHODS = ("self", "onsite_qr", "group", "proxy", "paper", "makeup")
 ASSISTED = ("group", "proxy", "paper")
 DENOMINATORS = ("expected", "expected_less_leave")
 MOMENT = DateTime(timezone=True)
+# Whether a check-in counts: it was not taken back, and a proxy was confirmed by a second person. Every statement and
+# the index that lets one stand per sitting say it by this; `Record.counts` is the same of a record.
+STANDS = "check_ins.annulled_at IS NULL AND (check_ins.method <> 'proxy' OR check_ins.confirmed_at IS NOT NULL)"
 
 
 @holds(
@@ -55,6 +58,8 @@ class CheckIn(Scoped, Base):
     __tablename__ = "check_ins"
     __table_args__ = (
         UniqueConstraint("member_id", "reference"),
+        # One key says both, that the sitting exists and that it is of the activity: each is looked up for every row.
+        ForeignKeyConstraint(["sitting_id", "activity_id"], ["sittings.id", "sittings.activity_id"]),
         CheckConstraint(f"method IN {METHODS}", name="method"),
         CheckConstraint("method <> 'proxy' OR (entered_by IS NOT NULL AND reason IS NOT NULL)", name="proxy"),
         CheckConstraint("confirmed_by <> entered_by", name="second_person"),
@@ -77,7 +82,7 @@ class CheckIn(Scoped, Base):
             "sitting_id",
             "member_id",
             unique=True,
-            postgresql_where=text("annulled_at IS NULL AND (method <> 'proxy' OR confirmed_at IS NOT NULL)"),
+            postgresql_where=text(STANDS),
         ),
         # One proxy at a time; while it waits it keeps nobody from checking in himself.
         Index(
@@ -91,8 +96,8 @@ class CheckIn(Scoped, Base):
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    activity_id: Mapped[int] = mapped_column(ForeignKey("activities.id"))
-    sitting_id: Mapped[int] = mapped_column(ForeignKey("sittings.id"))
+    activity_id: Mapped[int] = mapped_column(BigInteger)
+    sitting_id: Mapped[int] = mapped_column(BigInteger)
     # Once the person is forgotten a number below zero stands in here (`service.holdings`), and nothing there.
     member_id: Mapped[int] = mapped_column(BigInteger)
     named_member_id: Mapped[int | None] = mapped_column(
@@ -125,8 +130,8 @@ class CheckIn(Scoped, Base):
 
 
 def stands() -> ColumnElement[bool]:
-    """Whether a check-in counts: it was not taken back, and a proxy was confirmed by a second person."""
-    return and_(CheckIn.annulled_at.is_(None), or_(CheckIn.method != "proxy", CheckIn.confirmed_at.is_not(None)))
+    """`STANDS` as a condition on check-ins."""
+    return literal_column(f"({STANDS})", Boolean)
 
 
 @holds(

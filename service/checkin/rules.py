@@ -8,9 +8,11 @@ refused is kept too, after all check-ins of the same transaction and in the same
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import redis
 from flask import current_app
@@ -30,7 +32,7 @@ from service.extensions import db
 from service.home import home_of, rehearses
 from service.live.figures import note_check_ins
 from service.live.scripts import slots_of
-from service.notify.outbox import Event, publish_many
+from service.notify.outbox import Event, publish_each
 
 log = logging.getLogger(__name__)
 
@@ -227,30 +229,36 @@ def _keep_refusals(occasion: Occasion, attempts: Sequence[Attempt], answers: Ans
 
 def _publish(occasion: Occasion, attempts: Iterable[Attempt], made: Sequence[Record]) -> None:
     """Tell the outbox of those that stand at once; a proxy's turn comes with its confirmation."""
-    paths = {attempt.key: attempt.organisation for attempt in attempts}
-    publish_many(event("checkin.created", occasion, paths[one.key], one) for one in made if one.counts)
+    homes = {attempt.key: home_of(attempt.organisation) for attempt in attempts}
+    told: dict[tuple[int, str, datetime], list[Record]] = defaultdict(list)
+    for one in made:
+        if one.counts:
+            told[one.sitting_id, one.method, one.happened_at].append(one)
+    for alike in told.values():
+        publish_each("checkin.created", payload(occasion, alike[0]), [(homes[one.key], one.member_id) for one in alike])
 
 
 def event(topic: str, occasion: Occasion, organisation: str, record: Record) -> Event:
-    """What push services hear: no number and no exact time by which two of them could match their subjects."""
-    return Event(
-        topic=topic,
-        organisation_path=home_of(organisation),
-        subject_member=record.member_id,
-        payload={
-            "activity": occasion.id,
-            "sitting": record.sitting_id,
-            "method": record.method,
-            "rehearsal": occasion.rehearsal,
-            "happened_at": iso(record.happened_at.replace(second=0, microsecond=0)),
-            "received_at": iso(record.received_at.replace(second=0, microsecond=0)),
-        },
-    )
+    """What push services hear of one check-in."""
+    home, who = home_of(organisation), record.member_id
+    return Event(topic=topic, organisation_path=home, subject_member=who, payload=payload(occasion, record))
+
+
+def payload(occasion: Occasion, record: Record) -> dict[str, Any]:
+    """What is said of a check-in: no number and no exact time by which two receivers could match their subjects."""
+    return {
+        "activity": occasion.id,
+        "sitting": record.sitting_id,
+        "method": record.method,
+        "rehearsal": occasion.rehearsal,
+        "happened_at": iso(record.happened_at.replace(second=0, microsecond=0)),
+        "received_at": iso(record.received_at.replace(second=0, microsecond=0)),
+    }
 
 
 def _in_turn(attempt: Attempt, first: Attempt, answer: Answer, told: set[Key]) -> Answer:
     """The same attempt twice in one call: the second is a repeat of the first, or another under its reference."""
-    if attempt.fingerprint != first.fingerprint:
+    if attempt is not first and attempt.fingerprint != first.fingerprint:
         return Answer(refusal=ServiceError("reference_reused"))
     if attempt.key in told and answer.record is not None:
         return Answer(answer.record, repeat=True)

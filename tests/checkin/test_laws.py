@@ -37,7 +37,7 @@ from service.checkin.rules import check_in
 from service.errors import ServiceError
 from service.extensions import db as database
 from service.org.models import Member, Organisation
-from tests.checkin.people import NOW, attempt, make_city, make_day, outcome
+from tests.checkin.people import NOW, attempt, long_ago, make_city, make_day, outcome
 from tests.factories import HOUR, make_organiser
 
 WHO, WHERE, NAMES = st.integers(0, 4), st.integers(0, 1), st.integers(0, 3)
@@ -69,7 +69,7 @@ class Attendance(RuleBasedStateMachine):
         database.session.rollback()
         self.rows: dict[tuple[int, str], Row] = {}
         self.leaves: dict[int, str] = {}
-        self.made_up: set[int] = set()
+        self.efforts: dict[tuple[int, str], bool] = {}
         self.roster: dict[int, str] | None = None
         self.refused = 0
         # By sitting: the screen before it, whether that is closed, and its headcounts.
@@ -85,6 +85,7 @@ class Attendance(RuleBasedStateMachine):
         database.session.commit()
         self.city = city
         self.members = [city.ana, city.ben, city.cleo, fourth, city.dan]
+        self.homes = {member.id: member.organisation_id for member in self.members}
         day = make_day(city)
         begin, end = NOW - HOUR, NOW + HOUR
         times = {"starts_at": begin, "ends_at": end, "checkin_opens_at": begin, "checkin_closes_at": end}
@@ -198,28 +199,41 @@ class Attendance(RuleBasedStateMachine):
         if self.leaves.get(member) in ("asked", "approved"):
             self.leaves[member] = "withdrawn"
 
-    @rule(who=WHO)
-    def make_up(self, who: int) -> None:
+    @rule(who=WHO, name=st.sampled_from(["make-up-1", "make-up-2"]))
+    def make_up(self, who: int, name: str) -> None:
         member = self.members[who].id
-        effort = Effort(reference="make-up-1", kind="replay", reason="回看", happened_at=NOW)
-        expected = member in self.made_up or (
-            self.roster is not None and member in self.roster and member not in self.there()
-        )
+        effort = Effort(reference=name, kind="replay", reason="回看", happened_at=NOW)
+        known = {one: key for (one, key), stands in self.efforts.items() if one == member and stands}
+        expected = self.efforts.get((member, name))
+        if expected is None:
+            expected = self.roster is not None and member in self.roster and not {member} & {*known, *self.there()}
         assert self.done(make_ups.make_up, self.day, member, effort, by=7, now=NOW) is expected
         if expected:
-            self.made_up.add(member)
+            self.efforts[member, name] = True
 
-    @rule(who=WHO, east=st.booleans())
-    def move(self, who: int, east: bool) -> None:
-        """A member's home changes; before the freeze that counts, and afterwards it does not."""
-        self.members[who].organisation_id = (self.city.east if east else self.city.away).id
+    @precondition(lambda self: self.efforts)
+    @rule(data=st.data())
+    def annul_make_up(self, data: st.DataObject) -> None:
+        member, name = data.draw(st.sampled_from(sorted(self.efforts)))
+        question = select(MakeUp.id).where(MakeUp.member_id == member, MakeUp.reference == name)
+        number = database.session.scalar(question)
+        assert number
+        make_ups.annul(self.day, number, visible=true(), by=7, reason="误记", now=NOW)
+        self.efforts[member, name] = False
+
+    @rule(who=WHO, east=st.booleans(), early=st.booleans())
+    def move(self, who: int, east: bool, early: bool) -> None:
+        """A member's home changes: before the start that counts, and so do all moves before; afterwards it does not."""
+        member = self.members[who]
+        member.organisation_id = (self.city.east if east else self.city.away).id
         database.session.commit()
+        if early:
+            long_ago()
+            self.homes |= {one.id: one.organisation_id for one in self.members}
 
     @rule()
     def freeze(self) -> None:
-        homes = {
-            member.id: database.session.get_one(Organisation, member.organisation_id).path for member in self.members
-        }
+        homes = {member: database.session.get_one(Organisation, home).path for member, home in self.homes.items()}
         assert roster.freeze(self.day, NOW) is (self.roster is None)
         if self.roster is None:
             inside = self.city.city.path + "."
@@ -271,8 +285,9 @@ class Attendance(RuleBasedStateMachine):
         inside = {one for one, home in (self.roster or {}).items() if f"{home}.".startswith(f"{path}.")}
         there = inside & self.there()
         away = inside - there
+        made_up = {one for (one, _), stands in self.efforts.items() if stands}
         on_leave = {one for one in away if self.leaves.get(one) == "approved"}
-        return Sums(expected=len(inside), present=len(there), on_leave=len(on_leave), made_up=len(away & self.made_up))
+        return Sums(expected=len(inside), present=len(there), on_leave=len(on_leave), made_up=len(away & made_up))
 
     def guests(self, path: str) -> set[int]:
         """Who came from at or below a path before the freeze, and is not on the roster."""
@@ -301,7 +316,7 @@ class Attendance(RuleBasedStateMachine):
         assert refused >= self.refused
         self.refused = refused
         assert database.session.scalar(select(func.count(MakeUp.id)).where(MakeUp.activity_id == self.day)) == len(
-            self.made_up
+            self.efforts
         )
 
     @invariant()

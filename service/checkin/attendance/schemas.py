@@ -180,6 +180,23 @@ class MakeUpOut(Schema):
     reason = fields.String()
     happened_at = Moment()
     received_at = Moment()
+    annulled_at = Moment(allow_none=True)
+    annul_reason = fields.String(allow_none=True)
+
+
+class MakeUpsOut(Schema):
+    """Make-ups of an activity."""
+
+    make_ups = fields.List(fields.Nested(MakeUpOut))
+
+
+class OwnOut(Schema):
+    """How a member stands in an activity, beside his check-ins."""
+
+    expected = fields.Boolean(allow_none=True, metadata={"description": "Null until the roster is frozen."})
+    leave = fields.Nested(LeaveOut, allow_none=True)
+    make_up = fields.Nested(MakeUpOut, allow_none=True)
+    make_up_until = Moment(allow_none=True, metadata={"description": "Null where there is nothing to make up for."})
 
 
 class GuestIn(Schema):

@@ -6,7 +6,7 @@ It is printed, signed, and typed in again: the columns are those that a paper li
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import func, select, text
@@ -14,13 +14,12 @@ from sqlalchemy import func, select, text
 from service import audit
 from service.activity.models import Activity, Sitting
 from service.checkin.attendance import nodes, roster
-from service.checkin.attendance.figures import BELOW, STANDS
+from service.checkin.attendance.figures import BELOW
 from service.checkin.attendance.models import Leave, RosterEntry
 from service.checkin.group import figures as screens
 from service.checkin.group.figures import Screens
-from service.checkin.models import CheckIn
+from service.checkin.models import STANDS, CheckIn
 from service.checkin.scope import activity_of
-from service.clock import day_of
 from service.errors import ServiceError
 from service.extensions import db
 from service.labels import highest
@@ -58,9 +57,9 @@ GUESTS = f"""
     WHERE g.activity_id = :activity AND {BELOW.format("(:label || o.path)")} AND {UNLISTED.format("g")}
 """  # noqa: S608 - conditions of our own
 CAME = f"""
-    SELECT c.member_id, min(c.organisation_path), 'guest' FROM check_ins c /* scope: an activity, and one node */
-    WHERE c.activity_id = :activity AND {BELOW.format("c.organisation_path")} AND {STANDS}
-        AND {UNLISTED.format("c")} GROUP BY c.member_id
+    SELECT member_id, min(organisation_path), 'guest' FROM check_ins /* scope: an activity, and one node */
+    WHERE activity_id = :activity AND {BELOW.format("organisation_path")} AND {STANDS}
+        AND {UNLISTED.format("check_ins")} GROUP BY member_id
 """  # noqa: S608 - conditions of our own
 SHEET = """
     -- scope: an activity, and one node's part of the tree
@@ -74,10 +73,10 @@ SHEET = """
     FROM people p
     LEFT JOIN members m ON m.id = p.member_id
     LEFT JOIN organisations o ON o.id = CAST(split_part(p.home_path, '.', -1) AS bigint)
-    LEFT JOIN LATERAL (SELECT c.method, c.happened_at FROM check_ins c /* scope: the listed */
-        WHERE c.activity_id = :activity AND c.member_id = p.member_id AND {stands}
-            AND (CAST(:sitting AS bigint) IS NULL OR c.sitting_id = :sitting)
-        ORDER BY c.happened_at LIMIT 1) c ON true
+    LEFT JOIN LATERAL (SELECT method, happened_at FROM check_ins /* scope: the listed */
+        WHERE activity_id = :activity AND member_id = p.member_id AND {stands}
+            AND (CAST(:sitting AS bigint) IS NULL OR sitting_id = :sitting)
+        ORDER BY happened_at LIMIT 1) c ON true
     ORDER BY p.home_path, p.member_id LIMIT :most
 """
 
@@ -140,7 +139,7 @@ def take(
         raise ServiceError("not_found")
     path = nodes.path_of(organiser, activity, asked.node, now)
     start = db.session.scalars(scoped(select(func.min(Sitting.starts_at)), Sitting.activity_id == activity.id)).one()
-    lines = people(activity, path, day_of(start), sitting=asked.sitting, most=most)
+    lines = people(activity, path, start, sitting=asked.sitting, most=most)
     label = highest(column.property.columns[0] for column in SHOWN)
     mine = audit.Party("organiser", organiser.id)
     details: dict[str, int | str | bool | None] = {
@@ -157,7 +156,7 @@ def take(
     return Sheet(activity=activity, branch=branch, lines=lines, held_at=start, made_at=now, label=label, heads=heads)
 
 
-def people(activity: Activity, path: str, day: date, *, sitting: int | None, most: int | None) -> Sequence[Line]:
+def people(activity: Activity, path: str, start: datetime, *, sitting: int | None, most: int | None) -> Sequence[Line]:
     """Everybody who has a line, by branch; sheet_too_large if there are more than `most`."""
     sources = [CAME]
     if activity.attendance == "rostered":
@@ -169,7 +168,7 @@ def people(activity: Activity, path: str, day: date, *, sitting: int | None, mos
     asked = " UNION ALL ".join(f"({one})" for one in sources)
     question = SHEET.format(sources=asked, home=BELOW.format("p.home_path"), stands=STANDS)
     limit = None if most is None else most + 1
-    values = roster.asked(activity, day) | {"path": path, "sitting": sitting, "most": limit}
+    values = roster.asked(activity, start) | {"path": path, "sitting": sitting, "most": limit}
     lines = [Line(*row) for row in db.session.execute(text(question), values)]
     db.session.execute(text("SET LOCAL enable_nestloop = on"))
     if most is not None and len(lines) > most:

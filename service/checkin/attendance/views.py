@@ -10,8 +10,8 @@ from flask import Response, g
 from service.activity import rules as activities
 from service.activity.models import Activity
 from service.auth import granted, member_required
-from service.checkin.attendance import figures, leaves, lists, make_ups, nodes, printing, roster, sheet, terms
-from service.checkin.attendance.models import Leave
+from service.checkin.attendance import figures, leaves, lists, make_ups, nodes, own, printing, roster, sheet, terms
+from service.checkin.attendance.models import Leave, MakeUp
 from service.checkin.attendance.schemas import (
     AttendanceOut,
     DecisionIn,
@@ -25,13 +25,16 @@ from service.checkin.attendance.schemas import (
     LeavesOut,
     MakeUpIn,
     MakeUpOut,
+    MakeUpsOut,
     MissingOut,
     MissingQuery,
     NodeQuery,
+    OwnOut,
     SheetQuery,
     TermsIn,
 )
 from service.checkin.group import figures as screens
+from service.checkin.schemas import AnnulIn
 from service.checkin.scope import activity_of, person, reached
 from service.clock import now as read_clock
 from service.errors import ServiceError, language_of_request
@@ -119,6 +122,15 @@ def sign_in_sheet(activity_id: int, query_data: dict[str, Any]) -> Response:
     return response
 
 
+@bp.get(f"{ACTIVITY}/my-attendance")
+@member_required
+@bp.output(OwnOut)
+def own_attendance(activity_id: int) -> Any:
+    """Show how one stands in an activity: expected or not, leave, make-up"""
+    activities.check_visible(activity_id, g.actor)
+    return own.of(activity_id, g.actor.member, read_clock())
+
+
 @bp.put(f"{ACTIVITY}/leave")
 @member_required
 @per_account
@@ -192,6 +204,28 @@ def make_up(activity_id: int, json_data: dict[str, Any]) -> tuple[Any, int]:
     effort = make_ups.Effort(**json_data)
     made, repeat = make_ups.make_up(activity_id, member, effort, by=g.organiser.id, now=now)
     return made, 200 if repeat else 201
+
+
+@bp.get(f"{ACTIVITY}/make-ups")
+@granted("roster")
+@bp.output(MakeUpsOut)
+def list_make_ups(activity_id: int) -> dict[str, Any]:
+    """List the make-ups of members of the organiser's part of the tree, taken back or not, the latest 500"""
+    activity_of(g.organiser, activity_id)
+    return {"make_ups": make_ups.of_activity(activity_id, reached(g.organiser, MakeUp.member_id, read_clock()))}
+
+
+@bp.post(f"{ACTIVITY}/make-ups/<int(max=9223372036854775807):make_up_id>/annulment")
+@granted("roster")
+@per_account
+@bp.input(AnnulIn)
+@bp.output(MakeUpOut)
+def annul_make_up(activity_id: int, make_up_id: int, json_data: dict[str, Any]) -> Any:
+    """Take a make-up back, for a reason; the record stays, and another may follow"""
+    activity_of(g.organiser, activity_id)
+    now = read_clock()
+    visible = reached(g.organiser, MakeUp.member_id, now)
+    return make_ups.annul(activity_id, make_up_id, visible=visible, by=g.organiser.id, now=now, **json_data)
 
 
 @bp.post(f"{ACTIVITY}/guests")

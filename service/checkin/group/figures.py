@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from service.checkin.attendance.figures import BELOW, CHILD, STANDS
+from service.checkin.attendance.figures import BELOW, CHILD
+from service.checkin.models import STANDS
 from service.extensions import db
 
 # By session first, so that each is one short range of an index.
@@ -21,8 +22,8 @@ SCREENS = text(
     FROM group_sessions g
     LEFT JOIN LATERAL (SELECT people FROM headcounts /* scope: the session */
         WHERE group_session_id = g.id ORDER BY id DESC LIMIT 1) counted ON true
-    CROSS JOIN LATERAL (SELECT count(*) AS people FROM check_ins c /* scope: the session */
-        WHERE c.group_session_id = g.id AND {STANDS}) ticked
+    CROSS JOIN LATERAL (SELECT count(*) AS people FROM check_ins /* scope: the session */
+        WHERE check_ins.group_session_id = g.id AND {STANDS}) ticked
     WHERE g.activity_id = :activity AND {BELOW.format("g.organisation_path")} GROUP BY 1 ORDER BY 1
     """  # noqa: S608 - conditions of our own
 )
@@ -30,7 +31,7 @@ LASTS = text(
     f"""
     -- scope: sessions that the caller was let see
     SELECT g.id, (SELECT people FROM headcounts WHERE group_session_id = g.id ORDER BY id DESC LIMIT 1) AS headcount,
-        (SELECT count(*) FROM check_ins c WHERE c.group_session_id = g.id AND {STANDS}) AS ticked
+        (SELECT count(*) FROM check_ins WHERE check_ins.group_session_id = g.id AND {STANDS}) AS ticked
     FROM unnest(CAST(:sessions AS bigint[])) AS g (id)
     """  # noqa: S608 - conditions of our own
 )
