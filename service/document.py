@@ -44,6 +44,7 @@ PROBLEM = {
     },
     "required": ["type", "title", "status", "code"],
 }
+WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 IMAGE = {"image/svg+xml": {"schema": {"type": "string"}}}
 REDIRECT = {
     "content": {"text/html": {"schema": {"type": "string"}}},
@@ -99,6 +100,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "checkin.confirm": (409,),
     "attendance.agree": (409,),
     "attendance.missing": (409,),
+    "attendance.sign_in_sheet": (413,),
     "attendance.ask_leave": (409,),
     "attendance.withdraw_leave": (409,),
     "attendance.ask_leave_for": (409,),
@@ -141,6 +143,8 @@ def describe(view: Callable[..., Any], rule: Rule, method: str, operation: dict[
         operation["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": CREDENTIALS}}}
     if rule.rule.endswith(".svg"):
         operation["responses"]["200"]["content"] = IMAGE
+    if rule.rule.endswith(".xlsx"):
+        operation["responses"]["200"]["content"] = {WORKBOOK: {"schema": {"type": "string", "format": "binary"}}}
     if "303" in operation["responses"]:
         operation["responses"].pop("200", None)
         operation["responses"]["303"].update(REDIRECT)

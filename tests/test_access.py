@@ -94,6 +94,7 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /activities/{activity}/group-sessions/{group_session}/ticks": ("branch_secretary", {"ticks": [{}]}),
     "PUT /activities/{activity}/group-sessions/{group_session}/headcount": ("branch_secretary", {"people": 40}),
     "PUT /activities/{activity}/group-sessions/{group_session}/closure": ("branch_secretary", None),
+    "GET /activities/{held}/sign-in-sheet.xlsx?node={city}": ("branch_secretary", None),
     "POST /activities/{activity}/paper-lists": ("branch_secretary", LIST),
     "POST /activities/{held}/make-ups/{make_up}/annulment": ("branch_secretary", {"reason": "误记"}),
     "PUT /activities/{activity}/flags/{flag}/resolution": ("branch_secretary", {"note": "一家人"}),

@@ -105,7 +105,7 @@ class RefusalOut(Schema):
     """An attempt that was refused."""
 
     id = Id()
-    member = Id(attribute="member_id")
+    member = fields.Integer(attribute="member_id", metadata={"description": "0 for what cannot be a member's number."})
     sitting = fields.Integer(attribute="sitting_id", allow_none=True)
     reference = fields.String()
     method = fields.String()
