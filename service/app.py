@@ -110,6 +110,7 @@ def load_models() -> None:
     import service.checkin.onsite.models
     import service.notify.callbacks.models
     import service.org.accounts.models
+    import service.org.errands.models
     import service.org.geography.models
     import service.org.tree.models  # noqa: F401 - loaded for what it declares
 
@@ -127,6 +128,8 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.notify.callbacks import rules as callbacks
     from service.notify.courier import Courier, keep_house
     from service.org.accounts.keeping import keep_house as keep_accounts
+    from service.org.errands import rules as errands
+    from service.org.errands import work
     from service.org.keeping import forget_expired as keeping_logins
     from service.org.person import rights
     from service.org.tree.settling import settle_due
@@ -151,6 +154,9 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("events of WeChat", 1.0, lambda app: callbacks.hand_on(app.extensions.get("wechat_listeners", ()), now())),
         Task("events of WeChat kept", 3600.0, lambda _: callbacks.prune(now())),
         Task("accounts kept", 60.0, keep_accounts),
+        # A table of the whole roster takes as long as it takes.
+        Task("errands", 1.0, work.run, patience=math.inf),
+        Task("errands kept", 60.0, lambda _: errands.sweep(now())),
         Task("backlog", 15.0, lambda _: backlog.read(now())),
         # A change of the tree that was entered ahead holds from the first minute of its day.
         Task("tree", 30.0, lambda _: settle_due(day_of(now()))),
@@ -172,13 +178,14 @@ def register_rooms(app: APIFlask) -> None:
     from service.org import access
     from service.org import views as org
     from service.org.accounts import views as accounts
+    from service.org.errands import views as errands
     from service.org.geography import views as geography
     from service.org.people import views as people
     from service.org.person import views as person
     from service.org.tree import views as tree
 
     access.init_app(app)
-    of_org = (org, accounts, geography, tree, people, person)
+    of_org = (org, accounts, geography, tree, people, person, errands)
     for room in (*of_org, activity, live, checkin, attendance, onsite, notify, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)

@@ -44,6 +44,8 @@ PROBLEM = {
     },
     "required": ["type", "title", "status", "code"],
 }
+BYTES = {"type": "string", "format": "binary"}
+TABLES = ("text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
 IMAGE = {"image/svg+xml": {"schema": {"type": "string"}}}
 # OAuth's form, which is read as RFC 6749 says and not as our JSON is.
 CREDENTIALS = {
@@ -72,6 +74,9 @@ ALSO: dict[str, tuple[int, ...]] = {
     "org.refresh": (401,),
     "org.guest": (404,),
     "geography.change": (409,),
+    "errands.send_in": (409, 413, 422),
+    "errands.ask_for": (409,),
+    "errands.accept": (409,),
     "tree.found": (404, 409),
     "tree.change": (409,),
     "people.edit": (409,),
@@ -124,8 +129,12 @@ def describe(view: Callable[..., Any], rule: Rule, method: str, operation: dict[
         operation["security"] = [{door: []} for door in doors]
     if rule.endpoint == "accounts.token":
         operation["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": CREDENTIALS}}}
+    if rule.endpoint == "errands.send_in":
+        operation["requestBody"] = {"content": {"application/octet-stream": {"schema": BYTES}}, "required": True}
     if rule.rule.endswith(".svg"):
         operation["responses"]["200"]["content"] = IMAGE
+    if rule.endpoint == "errands.fetch":
+        operation["responses"]["200"]["content"] = {kind: {"schema": BYTES} for kind in TABLES}
     schemas = {name: parameter(kind, int(most or 0)) for kind, most, name in PARAMETER.findall(rule.rule)}
     for one in operation.get("parameters", ()):
         if one["in"] == "path":

@@ -55,6 +55,10 @@ KEEPS = {
     "day": ("一天", "a day"),
     "account": ("至账号停用", "as long as the account"),
     "audit": ("AUDIT_RETENTION_DAYS 天", "AUDIT_RETENTION_DAYS"),
+    "errand": (
+        "上传内容至导入、撤回或一天后；结果 7 天",
+        "what was sent until it is applied, called off or a day old; results 7 days",
+    ),
     "delivered": ("送达或放弃后 7 天", "7 days after it was delivered or given up"),
     "seconds": ("数秒", "seconds"),
 }

@@ -20,6 +20,9 @@ from service.config import Config
 from service.extensions import db
 from service.org.accounts.opening import add_organiser
 from service.org.accounts.sessions import Terms, open_session
+from service.org.errands import rules, work
+from service.org.errands.rules import Wish
+from service.org.errands.subjects import Found
 from service.org.models import Division, Member, MemberSession, Organisation
 from service.org.organisations import add_organisation
 from service.org.organisers import Organiser
@@ -123,6 +126,15 @@ def make_organiser(
     terms = Terms.of(current_app.config["CHUNSHUI"])
     opened = open_session(number, login, two_factors=True, terms=terms, now=now)
     return opened.organiser, opened.cookie
+
+
+def make_errand(organiser: Organiser, now: datetime, mark: str = "") -> int:
+    """An import of the organiser's that has been compared, with the outcome "seen"; its texts hold `mark`."""
+    wish = Wish(subject="roster", organisation_id=organiser.organisation_id, language="zh")
+    errand = rules.send_in(wish, organiser, [f"姓名,党支部{mark}\n".encode()], now)
+    found = Found({"refused": 1}, "seen", ["行"], [(mark,)], [{"row": 2, "fate": "refused", "details": mark}])
+    work.show(errand.id, found)
+    return errand.id
 
 
 def make_activity(

@@ -28,6 +28,7 @@ from tests.factories import (
     PASSWORD,
     bearer,
     make_activity,
+    make_errand,
     make_invitation,
     make_member,
     make_organisation,
@@ -84,6 +85,7 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
         "organisation_id": guests.id,
         "parent": city.id,
         "to": city.id,
+        "errand_id": make_errand(other, now, mark),
         "account_id": other.id,
         "recovery_id": recovery.propose(system, other.id, now).id,
         "grant_id": grants.of_account(security, other.id)[0].id,
@@ -174,7 +176,7 @@ def make_refresh_token(member: int, token: str, now: datetime) -> str:
     return token
 
 
-def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[str, Any]]:
+def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, Any]:
     """For each operation with a body one that succeeds for whoever may: the numbers of one, the secrets of another."""
     numbers, texts = at.numbers, secrets.texts
     today, window = datetime.now(UTC).date().isoformat(), sitting_window()
@@ -205,6 +207,9 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /organisations": {"parent": numbers["parent"], "level": "county", "name": "县委"},
         "POST /organisations/{number}/changes": {"kind": "renamed", "name": "新支部"},
         "POST /divisions/{code}/changes": {"kind": "renamed", "name": "新区"},
+        "POST /organisations/{number}/imports": "姓名,党支部\n甲,1\n".encode(),
+        "POST /organisations/{number}/exports": {"subject": "roster"},
+        "PUT /errands/{errand_id}/acceptance": {"outcome": "seen"},
         "PATCH /members/{member_id}": {"name": "王五", "phone": "13700137000"},
         "POST /members/{member_id}/attachments": stay,
         "POST /members/{member_id}/offices": {"organisation_id": branch, "title": "书记", "starts_on": today},

@@ -123,6 +123,8 @@ def good_case(operation: Any, world: World) -> Any:
 
 
 def media_type(operation: Any) -> str:
+    if operation.path.endswith("/imports"):
+        return "application/octet-stream"
     return "application/x-www-form-urlencoded" if operation.path.endswith("/oauth/token") else "application/json"
 
 

@@ -29,6 +29,16 @@ from service.tokens import DenyList
 COOKIE = "chunshui_organiser"
 DEVICE_COOKIE = "chunshui_device"
 
+# Bodies that no form can send: a page of another site would have to ask first.
+BODIES = {
+    "",
+    "application/json",
+    "application/octet-stream",
+    "application/vnd.ms-excel",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "text/csv",
+}
+
 log = logging.getLogger(__name__)
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -96,7 +106,7 @@ def refuse_other_sites() -> None:
         raise ServiceError("forbidden")
     if site is None and origin is not None and host_of(origin) not in ours:
         raise ServiceError("forbidden")
-    if request.mimetype not in ("", "application/json"):
+    if request.mimetype not in BODIES:
         raise ServiceError("unsupported_media_type")
 
 

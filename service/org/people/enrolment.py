@@ -61,6 +61,10 @@ def silent(_: str, __: int, ___: int | None) -> None:
     """Progress that nobody is told."""
 
 
+def nothing(_: Outcome) -> None:
+    """For who has nothing to add to the transaction."""
+
+
 def judge(found: Iterable[Entry | Unusable], *, scope: str, ring: Keyring, progress: Progress = silent) -> Outcome:
     """What would become of every row. Writes nothing."""
     with _sole():
@@ -77,10 +81,12 @@ def enrol(
     now: datetime,
     expected: str | None = None,
     progress: Progress = silent,
+    finish: Callable[[Outcome], None] = nothing,
 ) -> Outcome:
     """Write what became of every row, all of it or nothing. Commits.
 
     `scope` is the path of the organisation within which members may be added, changed and moved; "" is all.
+    `finish` is told the outcome before the commit, in its transaction.
     ServiceError conflict if the outcome is not the `expected` one, or somebody enrols or enters a number meanwhile.
     """
     with _sole():
@@ -97,6 +103,7 @@ def enrol(
         for one in outcome.fates:
             if ("status", "active", "left") in one.changes and one.member:
                 log_out_everywhere(one.member, now)
+        finish(outcome)
         db.session.commit()
         progress("write", 2, 2)
     return outcome

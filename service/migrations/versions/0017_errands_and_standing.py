@@ -1,0 +1,73 @@
+"""Errands: imports and exports that the worker does."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+revision = "0017"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+MOMENT = sa.DateTime(timezone=True)
+OPEN = "state IN ('waiting', 'accepted', 'compared')"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "errands",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("direction", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("organisation_id", sa.BigInteger(), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
+        sa.Column("language", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("counts", JSONB()),
+        sa.Column("outcome", sa.Text()),
+        sa.Column("failure", JSONB()),
+        sa.Column("organiser_id", sa.BigInteger(), nullable=False),
+        sa.Column("accepted_by", sa.BigInteger()),
+        sa.Column("upload_index", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.Column("ended_at", MOMENT),
+        sa.CheckConstraint("direction IN ('import', 'export')", name=op.f("ck_errands_direction")),
+        sa.CheckConstraint("subject IN ('roster', 'organisations')", name=op.f("ck_errands_subject")),
+        sa.CheckConstraint("format IN ('csv', 'xlsx')", name=op.f("ck_errands_format")),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'accepted', 'compared', 'applied', 'made', 'failed', 'withdrawn', 'expired')",
+            name=op.f("ck_errands_state"),
+        ),
+        sa.ForeignKeyConstraint(["organisation_id"], ["organisations.id"], name=op.f("fk_errands_organisation_id")),
+        sa.ForeignKeyConstraint(["organiser_id"], ["organisers.id"], name=op.f("fk_errands_organiser_id")),
+        sa.ForeignKeyConstraint(["accepted_by"], ["organisers.id"], name=op.f("fk_errands_accepted_by")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_errands")),
+    )
+    same = ["organiser_id", "direction", "subject", "organisation_id", "format", "day", "upload_index"]
+    op.create_index("uq_errands_open", "errands", same, unique=True, postgresql_where=sa.text(OPEN))
+    due = sa.text("state IN ('waiting', 'accepted')")
+    op.create_index("ix_errands_due", "errands", ["id"], postgresql_where=due)
+    op.create_index(op.f("ix_errands_expires_at"), "errands", ["expires_at"])
+    op.create_index(op.f("ix_errands_organisation_id"), "errands", ["organisation_id"])
+    op.create_table(
+        "errand_pieces",
+        sa.Column("errand_id", sa.BigInteger(), nullable=False),
+        sa.Column("part", sa.Text(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.CheckConstraint("part IN ('upload', 'report', 'differences', 'table')", name=op.f("ck_errand_pieces_part")),
+        sa.ForeignKeyConstraint(
+            ["errand_id"], ["errands.id"], name=op.f("fk_errand_pieces_errand_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("errand_id", "part", "place", name=op.f("pk_errand_pieces")),
+    )
+    # Ciphertext does not get smaller.
+    op.execute("ALTER TABLE errand_pieces ALTER COLUMN ciphertext SET STORAGE EXTERNAL")
+
+
+def downgrade() -> None:
+    op.drop_table("errand_pieces")
+    op.drop_table("errands")
