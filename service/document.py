@@ -82,6 +82,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "people.edit": (409,),
     "people.propose": (409,),
     "people.ask": (409,),
+    "people.receive": (409,),
     "people.confirm": (409,),
     "people.appoint": (409,),
     "people.end_office": (409,),

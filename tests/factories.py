@@ -26,6 +26,7 @@ from service.org.errands.subjects import Found
 from service.org.models import Division, Member, MemberSession, Organisation
 from service.org.organisations import add_organisation
 from service.org.organisers import Organiser
+from service.org.people import certificates
 from service.org.roster import invite, member_facts
 from service.tokens import issue_access
 
@@ -81,6 +82,15 @@ def make_invitation(*, member: Member | None = None, now: datetime | None = None
     [code] = invite([(member or make_member()).id], now or datetime.now(UTC))
     db.session.commit()
     return code
+
+
+def make_certificate(member: int) -> str:
+    """A certificate of activity of a member."""
+    facts = member_facts(member)
+    assert facts is not None
+    config: Config = current_app.config["CHUNSHUI"]
+    made = certificates.issue(facts, "张三", secret=config.signing_secrets[0], seconds=600, now=datetime.now(UTC))
+    return made.token
 
 
 def make_token(*, member: Member | None = None, now: datetime | None = None) -> str:

@@ -28,6 +28,7 @@ from tests.factories import (
     PASSWORD,
     bearer,
     make_activity,
+    make_certificate,
     make_errand,
     make_invitation,
     make_member,
@@ -82,6 +83,7 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
         "office_id": offices.appoint(member, branch, title=f"委员{mark}", starts_on=now.date()).id,
         "attachment_id": make_stay(member, guests, mark, now),
         "number": branch.id,
+        "visitor": make_member(organisation=guests, name=f"孙{mark}").id,
         "organisation_id": guests.id,
         "parent": city.id,
         "to": city.id,
@@ -152,7 +154,7 @@ def make_attendance(
 def make_stay(member: Member, guests: Organisation, mark: str, now: datetime) -> int:
     """A stay that both sides have yet to confirm."""
     wish = Wish(organisation_id=guests.id, reason=f"务工{mark}", starts_on=now.date())
-    return attachments.propose(member, wish, by_home=True, now=now).id
+    return attachments.propose(member, wish, by="home", now=now).id
 
 
 def make_delivery(endpoint: int, mark: str, now: datetime) -> int:
@@ -212,6 +214,9 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, Any]:
         "PUT /errands/{errand_id}/acceptance": {"outcome": "seen"},
         "PATCH /members/{member_id}": {"name": "王五", "phone": "13700137000"},
         "POST /members/{member_id}/attachments": stay,
+        "POST /organisations/{number}/attachments": {
+            "certificate": make_certificate(numbers["visitor"]), "reason": "务工", "starts_on": today
+        },
         "POST /members/{member_id}/offices": {"organisation_id": branch, "title": "书记", "starts_on": today},
         "PATCH /members/{member_id}/offices/{office_id}": {"ends_on": "2030-01-01"},
         "POST /organisers/sessions": {"login": texts["login"], "password": PASSWORD},

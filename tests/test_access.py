@@ -31,6 +31,7 @@ from service.org.people.attachments import Wish
 from tests.factories import (
     bearer,
     make_activity,
+    make_certificate,
     make_division,
     make_errand,
     make_member,
@@ -120,6 +121,7 @@ MAKING: dict[str, tuple[str, Callable[["World"], Any]]] = {
         "organiser",
         lambda world: {"organisation_id": world.numbers["sisters"], "reason": "务工", "starts_on": "2026-01-01"},
     ),
+    "POST /organisations/{branch}/attachments": ("organiser", lambda world: reception(world.numbers["visitor"])),
     "POST /members/{member}/offices": (
         "organiser",
         lambda world: {"organisation_id": world.city.id, "title": "书记", "starts_on": "2026-01-01"},
@@ -187,6 +189,11 @@ PUBLIC = {
 }
 
 
+def reception(member: int) -> dict[str, str]:
+    """A stay of who shows his certificate."""
+    return {"certificate": make_certificate(member), "reason": "务工", "starts_on": "2026-01-01"}
+
+
 @dataclass
 class World:
     """A city's things, and where the six stand."""
@@ -226,8 +233,9 @@ def world(app: APIFlask, db: Session) -> World:
         "endpoint": endpoint.id,
         "member": member.id,
         "office": offices.appoint(member, city, title="委员", starts_on=now.date()).id,
-        "attachment": attachments.propose(member, stay, by_home=True, now=now).id,
+        "attachment": attachments.propose(member, stay, by="home", now=now).id,
         "errand": make_errand(holder, now),
+        "visitor": make_member(organisation=sisters).id,
         "city": city.id,
         "branch": branch.id,
         "sisters": sisters.id,

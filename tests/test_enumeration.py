@@ -25,6 +25,7 @@ CHANGING = {"Date", "X-Request-Id"}
 ORGANISATION = {"parent": "{number}", "level": "branch", "name": "新"}
 OFFICE = {"organisation_id": "{organisation_id}", "title": "书记", "starts_on": "2026-01-01"}
 STAY = {"organisation_id": "{organisation_id}", "reason": "务工", "starts_on": "2026-01-01"}
+RECEPTION = {"certificate": "x", "reason": "务工", "starts_on": "2026-01-01"}
 GRANT = {"role": "organiser", "purpose": "push", "organisation_id": "{parent}"}
 ACCOUNT = {"login": "new", "name": "新", "organisation_id": "{parent}"}
 ROWS: tuple[tuple[str, str, Any], ...] = (
@@ -40,6 +41,7 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "POST /members/{member_id}/offices", OFFICE),
     ("organiser", "PATCH /members/{member_id}/offices/{office_id}", {"ends_on": "2030-01-01"}),
     ("organiser", "POST /members/{member_id}/attachments", STAY),
+    ("organiser", "POST /organisations/{number}/attachments", RECEPTION),
     ("organiser", "PUT /attachments/{attachment_id}/confirmation", None),
     ("organiser", "DELETE /attachments/{attachment_id}", None),
     ("organiser", "GET /organisations/{number}", None),

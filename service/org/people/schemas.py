@@ -34,13 +34,24 @@ class PersonEdit(Schema):
     identity = Line(32, allow_none=True)
 
 
-class AttachmentIn(Schema):
-    """A stay with a receiving branch, from a day on, perhaps until before another."""
+class StayIn(Schema):
+    """A stay from a day on, perhaps until before another."""
 
-    organisation_id = Id(required=True)
     reason = Line(200, required=True)
     starts_on = fields.Date(required=True)
     ends_on = fields.Date(load_default=None, allow_none=True)
+
+
+class AttachmentIn(StayIn):
+    """A stay with a receiving branch."""
+
+    organisation_id = Id(required=True)
+
+
+class ReceptionIn(StayIn):
+    """A stay of the member whose certificate of activity was shown."""
+
+    certificate = Line(4000, required=True)
 
 
 class AttachmentOut(Schema):

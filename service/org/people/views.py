@@ -29,6 +29,7 @@ from service.org.people.schemas import (
     OfficesQuery,
     PersonEdit,
     PersonOut,
+    ReceptionIn,
 )
 from service.org.people.scope import branch_of, member_of
 from service.scope import reason
@@ -84,7 +85,22 @@ def propose(member_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
     The home side confirms by this; it becomes active once the receiving side has confirmed too.
     """
     member = member_of(g.organiser, member_id)
-    return attached(attachments.propose(member, Wish(**json_data), by_home=True, now=read_clock()))
+    return attached(attachments.propose(member, Wish(**json_data), by="home", now=read_clock()))
+
+
+@bp.post("/organisations/<int(max=9223372036854775807):number>/attachments")
+@granted("roster")
+@bp.input(ReceptionIn)
+@bp.output(AttachmentOut, status_code=201)
+def receive(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Propose to receive a member who shows a certificate of activity
+
+    The receiving branch confirms by this; it becomes active once the home branch has confirmed too.
+    """
+    branch, now = branch_of(g.organiser, number), read_clock()
+    config: Config = current_app.config["CHUNSHUI"]
+    member = certificates.holder(json_data.pop("certificate"), secrets=config.signing_secrets, now=now)
+    return attached(attachments.propose(member, Wish(organisation_id=branch.id, **json_data), by="receiving", now=now))
 
 
 @bp.post("/me/attachments")
@@ -96,7 +112,7 @@ def ask(json_data: dict[str, Any]) -> dict[str, Any]:
 
     It becomes active once the home branch and the receiving branch have confirmed it.
     """
-    return attached(attachments.propose(asking(), Wish(**json_data), by_home=False, now=read_clock()))
+    return attached(attachments.propose(asking(), Wish(**json_data), by=None, now=read_clock()))
 
 
 @bp.get("/me/attachments")
