@@ -60,6 +60,7 @@ THINGS: dict[str, tuple[str, Any]] = {
     "PATCH /members/{member}": ("organiser", {"name": "李四"}),
     "DELETE /members/{member}/binding": ("branch_secretary", None),
     "GET /members/{member}/offices": ("organiser", None),
+    "GET /members/{member}/standings": ("branch_secretary", None),
     "PATCH /members/{member}/offices/{office}": ("organiser", {"ends_on": "2030-01-01"}),
     "GET /organisations/{city}": ("organiser", None),
     "GET /organisations/{city}/children": ("organiser", None),

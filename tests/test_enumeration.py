@@ -38,6 +38,7 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "PATCH /members/{member_id}", {"name": "李四"}),
     ("organiser", "DELETE /members/{member_id}/binding", None),
     ("organiser", "GET /members/{member_id}/offices", None),
+    ("organiser", "GET /members/{member_id}/standings", None),
     ("organiser", "POST /members/{member_id}/offices", OFFICE),
     ("organiser", "PATCH /members/{member_id}/offices/{office_id}", {"ends_on": "2030-01-01"}),
     ("organiser", "POST /members/{member_id}/attachments", STAY),

@@ -1,4 +1,4 @@
-"""Freezing the roster at the start: who is expected, as the tree and the attachments stand on that day.
+"""Freezing the roster at the start: who is expected, as the tree, the attachments and the members stand on that day.
 
 Later moves change nothing of it. One statement writes it, however many are on it; freezing twice changes nothing.
 """
@@ -14,6 +14,7 @@ from service.clock import day_of
 from service.errors import ServiceError
 from service.extensions import db
 from service.home import rehearsed
+from service.org.people.standings import EXPECTED, STATUSES_ON
 from service.scope import everything, scoped
 
 # An activity whose start was missed for longer is not frozen any more: the members of its day are not known now.
@@ -21,7 +22,7 @@ MISSED = timedelta(hours=48)
 # An organisation is invited with all below it, a joint body through whichever of its parents. Of several attachments
 # the one with an invited branch counts, then the latest.
 FREEZE = text(
-    """
+    f"""
     -- scope: the members of the invited organisations, on that day
     WITH invited AS MATERIALIZED (
         SELECT DISTINCT below.organisation_id
@@ -42,18 +43,21 @@ FREEZE = text(
         ORDER BY a.member_id, invited DESC, a.starts_on DESC, a.id DESC
     ), excused AS MATERIALIZED (
         SELECT DISTINCT member_id FROM exemptions WHERE starts_on <= :day AND (ends_on IS NULL OR ends_on > :day)
-    )
+    ), standings AS MATERIALIZED ({STATUSES_ON})
     INSERT INTO roster_entries (activity_id, member_id, home_path, receiving_path, standing)
     SELECT :activity, m.id, :label || homes.path, :label || receiving.path,
-        CASE WHEN excused.member_id IS NULL THEN 'expected' ELSE 'exempt' END
+        CASE WHEN excused.member_id IS NULL AND coalesce(standings.status, m.status) IN {EXPECTED}
+            THEN 'expected' ELSE 'exempt' END
     FROM members m
     JOIN homes ON homes.organisation_id = m.organisation_id
     LEFT JOIN invited ON invited.organisation_id = m.organisation_id
     LEFT JOIN stays ON stays.member_id = m.id
     LEFT JOIN homes receiving ON receiving.organisation_id = stays.organisation_id
     LEFT JOIN excused ON excused.member_id = m.id
-    WHERE m.status = 'active' AND m.rehearsal = :rehearsal AND (invited.organisation_id IS NOT NULL OR stays.invited)
-    """
+    LEFT JOIN standings ON standings.member_id = m.id
+    WHERE coalesce(standings.status, m.status) <> 'left' AND m.rehearsal = :rehearsal
+        AND (invited.organisation_id IS NOT NULL OR stays.invited)
+    """  # noqa: S608 - texts of our own
 )
 COUNT = text(
     """

@@ -1,4 +1,4 @@
-"""Errands: imports and exports that the worker does."""
+"""Errands: imports and exports that the worker does. Members' status and category, from a day on."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,7 @@ branch_labels = None
 depends_on = None
 
 MOMENT = sa.DateTime(timezone=True)
+STATUSES = "status IN ('active', 'floating', 'abroad', 'out_of_contact', 'left')"
 OPEN = "state IN ('waiting', 'accepted', 'compared')"
 
 
@@ -66,8 +67,29 @@ def upgrade() -> None:
     )
     # Ciphertext does not get smaller.
     op.execute("ALTER TABLE errand_pieces ALTER COLUMN ciphertext SET STORAGE EXTERNAL")
+    op.drop_constraint(op.f("ck_members_status"), "members", type_="check")
+    op.create_check_constraint(op.f("ck_members_status"), "members", STATUSES)
+    op.add_column("members", sa.Column("category", sa.Text()))
+    op.create_check_constraint(op.f("ck_members_category"), "members", "category IN ('full', 'probationary')")
+    op.create_table(
+        "member_standings",
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("since", sa.Date(), nullable=False),
+        sa.Column("value", sa.Text()),
+        sa.Column("former", sa.Text()),
+        sa.Column("entered_at", MOMENT, nullable=False),
+        sa.CheckConstraint("kind IN ('status', 'category')", name=op.f("ck_member_standings_kind")),
+        sa.ForeignKeyConstraint(["member_id"], ["members.id"], name=op.f("fk_member_standings_member_id")),
+        sa.PrimaryKeyConstraint("member_id", "kind", "since", name=op.f("pk_member_standings")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("member_standings")
+    op.drop_column("members", "category")
+    op.execute("UPDATE members SET status = 'active' WHERE status <> 'left'")
+    op.drop_constraint(op.f("ck_members_status"), "members", type_="check")
+    op.create_check_constraint(op.f("ck_members_status"), "members", "status IN ('active', 'left')")
     op.drop_table("errand_pieces")
     op.drop_table("errands")

@@ -96,7 +96,8 @@ def made(errand: Errand, progress: Progress) -> tuple[bytes, int]:
 def label_of(subject: str) -> str:
     """How confidential a table, or a report on one, is: as its most confidential column."""
     models = (Member, SealedNumber, Organisation) if subject == "roster" else (Organisation,)
-    told = {"name", "organisation_id", "place_code", "status", "tail", "level", "division_code", "code", "joint"}
+    told = {"name", "organisation_id", "place_code", "status", "category", "tail"}
+    told |= {"level", "division_code", "code", "joint"}
     columns: list[Any] = [column for model in models for column in model.__table__.columns]
     return highest(column for column in columns if column.name in told)
 

@@ -23,6 +23,7 @@ REASONS = {
     "phone_invalid": ("手机号有误", "not a phone number"),
     "identity_invalid": ("身份证号有误", "not an identity number"),
     "status_unknown": ("未知状态", "unknown status"),
+    "category_unknown": ("未知党员类别", "unknown category"),
     "repeated": ("与前面的行重复", "repeats an earlier row"),
     "organisation_unknown": ("未找到该党支部", "no such organisation"),
     "organisation_ambiguous": ("党支部重名，请用编号", "several organisations of this name, use the number"),

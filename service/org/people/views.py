@@ -12,7 +12,7 @@ from service.errors import ServiceError
 from service.extensions import db
 from service.org import roster
 from service.org.models import Member
-from service.org.people import attachments, binding, certificates, members, offices
+from service.org.people import attachments, binding, certificates, members, offices, standings
 from service.org.people.attachments import Wish
 from service.org.people.models import Attachment, Office
 from service.org.people.schemas import (
@@ -30,6 +30,7 @@ from service.org.people.schemas import (
     PersonEdit,
     PersonOut,
     ReceptionIn,
+    StandingsOut,
 )
 from service.org.people.scope import branch_of, member_of
 from service.scope import reason
@@ -56,13 +57,21 @@ def show(member_id: int) -> dict[str, Any]:
 @bp.input(PersonEdit)
 @bp.output(PersonOut)
 def edit(member_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
-    """Correct a member's name, status, phone or identity number
+    """Correct a member's name, status, category, phone or identity number
 
-    A member who has left is logged out everywhere.
+    Status and category change from a day on. A member who has left is logged out everywhere.
     """
     edited = members.edit(member_of(g.organiser, member_id), json_data, read_clock())
     current_app.extensions["deny_list"].expire()
     return members.shown(edited)
+
+
+@bp.get(f"{MEMBER}/standings")
+@granted("roster")
+@bp.output(StandingsOut)
+def list_standings(member_id: int) -> dict[str, Any]:
+    """List the changes of a member's status and category"""
+    return {"standings": standings.of_member(member_of(g.organiser, member_id).id)}
 
 
 @bp.get("/attachments")

@@ -7,7 +7,7 @@ from sqlalchemy import delete, select, update
 from service.extensions import db
 from service.holdings import Holding
 from service.org.models import Denial, Invitation, Member, MemberSession, RefreshToken, WechatIdentity
-from service.org.people.models import Attachment, Office, SealedNumber
+from service.org.people.models import Attachment, Office, SealedNumber, Standing
 from service.org.person.models import Consent
 from service.org.sessions import revoke
 from service.scope import scoped
@@ -21,11 +21,11 @@ def forget(member: int, now: datetime) -> None:
     gone = scoped(delete(RefreshToken), RefreshToken.session_id.in_(mine))
     # None of them is loaded: there is nothing to ask for beforehand.
     db.session.execute(gone.execution_options(synchronize_session=False))
-    for model in (WechatIdentity, Invitation, SealedNumber, Attachment, Office):
+    for model in (WechatIdentity, Invitation, SealedNumber, Attachment, Office, Standing):
         db.session.execute(scoped(delete(model), model.member_id == member))
     standing = (Consent.member_id == member, Consent.withdrawn_at.is_(None))
     db.session.execute(scoped(update(Consent), *standing).values(withdrawn_at=now))
-    left = {"name": "", "place_code": None, "status": "left", "erased_at": now}
+    left = {"name": "", "place_code": None, "status": "left", "category": None, "erased_at": now}
     db.session.execute(scoped(update(Member), Member.id == member).values(left))
 
 
@@ -41,6 +41,7 @@ HOLDING = Holding(
         SealedNumber.member_id,
         Attachment.member_id,
         Office.member_id,
+        Standing.member_id,
     ],
     forget=forget,
 )
