@@ -120,6 +120,7 @@ def load_models() -> None:
 def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     """What `chunshui worker` does, room by room."""
     from service.activity import rules as activity
+    from service.activity import succession as succeeding
     from service.audit import anchors, chain, keeping
     from service.checkin.attendance import roster
     from service.checkin.ledger import checked_in, taken_back
@@ -127,6 +128,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.notify.backlog import Backlog
     from service.notify.callbacks import rules as callbacks
     from service.notify.courier import Courier, keep_house
+    from service.org.accounts import succession
     from service.org.accounts.keeping import keep_house as keep_accounts
     from service.org.errands import rules as errands
     from service.org.errands import work
@@ -160,6 +162,9 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("backlog", 15.0, lambda _: backlog.read(now())),
         # A change of the tree that was entered ahead holds from the first minute of its day.
         Task("tree", 30.0, lambda _: settle_due(day_of(now()))),
+        # What hangs on a merged organisation follows it, also where the merger was settled elsewhere.
+        Task("grants of merged organisations", 5.0, lambda _: succession.succeed(now())),
+        Task("activities of merged organisations", 5.0, lambda _: succeeding.succeed(now())),
         Task("services", 5.0, lambda _: look_at_services(board)),
     ]
 
