@@ -50,7 +50,10 @@ KEEPS = {
         "活动结束后 NAMED_DAYS 天内记名，此后假名化",
         "named for NAMED_DAYS after the activity, then without names",
     ),
-    "erased": ("至离开或本人删除", "until the person is erased"),
+    "erased": (
+        "至本人删除、离开 NAMED_DAYS 天后，或失效 NAMED_DAYS 天后",
+        "until the person is erased or left NAMED_DAYS ago, or it ended NAMED_DAYS ago",
+    ),
     "session": ("至过期或撤销", "until it expires or is revoked"),
     "day": ("一天", "a day"),
     "account": ("至账号停用", "as long as the account"),

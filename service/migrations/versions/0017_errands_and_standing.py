@@ -83,6 +83,19 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["member_id"], ["members.id"], name=op.f("fk_member_standings_member_id")),
         sa.PrimaryKeyConstraint("member_id", "kind", "since", name=op.f("pk_member_standings")),
     )
+    # Nobody knows any more since when; from today on is known.
+    op.execute(
+        "INSERT INTO member_standings (member_id, kind, since, value, former, entered_at) "
+        "SELECT id, 'status', current_date, 'left', 'active', now() FROM members "
+        "WHERE status = 'left' AND erased_at IS NULL"
+    )
+    # What has lost its person loses its link to the person's other rows too.
+    op.drop_constraint(op.f("ck_make_ups_evidence"), "make_ups", type_="check")
+    op.create_check_constraint(op.f("ck_make_ups_evidence"), "make_ups", "kind = 'elsewhere' OR check_in_id IS NULL")
+    op.execute(
+        "UPDATE make_ups u SET check_in_id = NULL FROM check_ins c "
+        "WHERE c.id = u.check_in_id AND (c.member_id < 0 OR u.member_id < 0)"
+    )
 
 
 def downgrade() -> None:

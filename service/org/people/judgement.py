@@ -104,9 +104,10 @@ STAND = """
 INSERT INTO member_standings (member_id, kind, since, value, former, entered_at)
 SELECT j.member_id, told.kind, :today, told.value, told.former, :now
 FROM judged j JOIN staged s ON s.row = j.row CROSS JOIN LATERAL (VALUES
-    ('status', s.status, j.old_status, j.new_status), ('category', s.category, j.old_category, j.new_category)
+    ('status', s.status, coalesce(j.old_status, 'active'), j.new_status),
+    ('category', s.category, j.old_category, j.new_category)
 ) AS told (kind, value, former, changed)
-WHERE j.reason IS NULL AND j.old_name IS NOT NULL AND told.changed
+WHERE j.reason IS NULL AND told.changed AND (j.old_name IS NOT NULL OR told.value = 'left')
 ON CONFLICT (member_id, kind, since) DO UPDATE SET value = excluded.value, entered_at = excluded.entered_at
 """
 STORE = """

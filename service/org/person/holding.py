@@ -1,11 +1,15 @@
 """What the org room holds of a person: who he is, how he logs in, what he agreed to."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, exists, or_, select, update
+from sqlalchemy.orm import aliased
 
+from service.clock import day_of
 from service.extensions import db
-from service.holdings import Holding
+from service.holdings import Holding, Salts
 from service.org.models import Denial, Invitation, Member, MemberSession, RefreshToken, WechatIdentity
 from service.org.people.models import Attachment, Office, SealedNumber, Standing
 from service.org.person.models import Consent
@@ -29,6 +33,27 @@ def forget(member: int, now: datetime) -> None:
     db.session.execute(scoped(update(Member), Member.id == member).values(left))
 
 
+def unname(member: int | None, before: datetime, _: Salts) -> int:
+    """Remove of everybody what ended before a moment: stays, offices, invitations, standings before the one since then.
+
+    Of one member `forget` leaves nothing.
+    """
+    if member is not None:
+        return 0
+    day = day_of(before)
+    later = aliased(Standing)
+    same = (later.member_id == Standing.member_id) & (later.kind == Standing.kind)
+    replaced = exists().where(same, later.since > Standing.since, later.since < day)
+    ended: Sequence[tuple[Any, ColumnElement[bool]]] = (
+        (Attachment, or_(Attachment.closed_on < day, Attachment.ends_on < day)),
+        (Office, Office.ends_on < day),
+        (Invitation, Invitation.expires_at < before),
+        (Standing, replaced),
+    )
+    gone = [scoped(delete(model), over).execution_options(synchronize_session=False) for model, over in ended]
+    return sum(db.session.execute(statement).rowcount for statement in gone)  # type: ignore[attr-defined]
+
+
 HOLDING = Holding(
     room="org",
     columns=[
@@ -44,4 +69,5 @@ HOLDING = Holding(
         Standing.member_id,
     ],
     forget=forget,
+    unname=unname,
 )
