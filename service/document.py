@@ -47,6 +47,10 @@ PROBLEM = {
 BYTES = {"type": "string", "format": "binary"}
 TABLES = ("text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
 IMAGE = {"image/svg+xml": {"schema": {"type": "string"}}}
+REDIRECT = {
+    "content": {"text/html": {"schema": {"type": "string"}}},
+    "headers": {"Location": {"schema": {"type": "string"}}},
+}
 # OAuth's form, which is read as RFC 6749 says and not as our JSON is.
 CREDENTIALS = {
     "type": "object",
@@ -68,6 +72,13 @@ ALSO: dict[str, tuple[int, ...]] = {
     "accounts.give": (409,),
     "accounts.register_client": (409,),
     "accounts.token": (401,),
+    "provider.depart": (404,),
+    "provider.arrive": (401, 404),
+    "provider.link": (404,),
+    "activity.tell": (409,),
+    "activity.preview": (409,),
+    "notices.subscribe": (409,),
+    "notices.retry": (409,),
     "notify.register": (409,),
     "notify.retry": (409,),
     "org.log_in": (401, 403),
@@ -90,6 +101,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "activity.edit": (409,),
     "checkin.check_in": (409,),
     "checkin.undo": (409,),
+    "checkin.undo_entry": (409,),
     "checkin.confirm": (409,),
     "attendance.agree": (409,),
     "attendance.missing": (409,),
@@ -98,8 +110,11 @@ ALSO: dict[str, tuple[int, ...]] = {
     "attendance.ask_leave_for": (409,),
     "attendance.decide_leave": (409,),
     "attendance.make_up": (409,),
+    "group.begin": (409,),
+    "group.count_heads": (409,),
     "onsite.register": (409,),
     "onsite.pair": (403,),
+    "onsite.state": (403,),
 }
 
 
@@ -136,6 +151,9 @@ def describe(view: Callable[..., Any], rule: Rule, method: str, operation: dict[
         operation["responses"]["200"]["content"] = IMAGE
     if rule.endpoint == "errands.fetch":
         operation["responses"]["200"]["content"] = {kind: {"schema": BYTES} for kind in TABLES}
+    if "303" in operation["responses"]:
+        operation["responses"].pop("200", None)
+        operation["responses"]["303"].update(REDIRECT)
     schemas = {name: parameter(kind, int(most or 0)) for kind, most, name in PARAMETER.findall(rule.rule)}
     for one in operation.get("parameters", ()):
         if one["in"] == "path":

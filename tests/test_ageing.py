@@ -21,6 +21,7 @@ from service.checkin.models import CheckIn, Refusal
 from service.extensions import Base
 from service.labels import label_of
 from service.live.models import Stay
+from service.notify.notices.models import Credit, Device, Preference
 from service.org.models import Invitation, Member, WechatIdentity
 from service.org.people import standings
 from service.org.people.identity import identify
@@ -46,6 +47,8 @@ OTHERWISE = {
     "delivered": "after a week",
     "errand": "after a week",
     "audit": "pseudonyms, after AUDIT_RETENTION_DAYS",
+    "told": "90 days after a notice expired",
+    "roster": "after three days",
     "seconds": "at once",
     "ever": "who registered a programme or gate; consents, of numbers that lead nowhere",
 }
@@ -133,6 +136,19 @@ def old_stay(scene: Scene) -> None:
     scene.add(Stay(**ids, **where, stream_id=stream, member_id=scene.here.id))
 
 
+def old_wishes(scene: Scene) -> None:
+    quiet = {"language": "zh", "timezone": "Asia/Shanghai", "channels": []}
+    scene.add(Preference(member_id=scene.left.id, **quiet))
+
+
+def old_device(scene: Scene) -> None:
+    scene.add(Device(channel="apns", address="x", member_id=scene.left.id, registered_at=LONG_AGO))
+
+
+def old_credit(scene: Scene) -> None:
+    scene.add(Credit(openid="o", template="t", member_id=scene.left.id, balance=1, reference="r", changed_at=LONG_AGO))
+
+
 def nothing(_: Scene) -> None:
     """The scene has one."""
 
@@ -189,6 +205,9 @@ SEEDS: dict[str, Callable[[Scene], None]] = {
     "offices": old_office,
     "member_standings": old_standing,
     "exemptions": old_exemption,
+    "notice_preferences": old_wishes,
+    "devices": old_device,
+    "wechat_credits": old_credit,
 }
 
 

@@ -85,7 +85,7 @@ def made(errand: Errand, progress: Progress) -> tuple[bytes, int]:
             yield row
 
     if errand.subject == "roster":
-        rows = export.rows(path, ring=keyring(), reveal=False)
+        rows = export.members(path, keyring(), reveal=False)
         return table(errand.format, export.HEADINGS, counted(rows)), count
     target = BytesIO()
     below = errand.organisation_id

@@ -6,7 +6,7 @@ it. All but those who have left are members: they log in, are bound, and may com
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from sqlalchemy import ColumnElement, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -19,12 +19,16 @@ from service.org.people.models import Standing
 from service.scope import scoped
 
 EXPECTED = ("active", "floating")
-# Members whose status was ever changed, with the one of `:day`: the last change until then, else what the first one
-# after it found.
+# Members whose status was ever changed, with the one of `:day` at the moment `:start`: the last change until then, else
+# what the first one after it found. What was entered on the day itself after that moment was not so at that moment.
 STATUSES_ON = """
-    SELECT DISTINCT ON (member_id) member_id, CASE WHEN since <= :day THEN value ELSE former END AS status
-    FROM member_standings /* scope: whom the statement around it asks for */ WHERE kind = 'status'
-    ORDER BY member_id, since <= :day DESC, CASE WHEN since <= :day THEN since END DESC, since
+    SELECT DISTINCT ON (member_id) member_id, CASE WHEN held THEN value ELSE former END AS status
+    FROM member_standings /* scope: whom the statement around it asks for */
+    CROSS JOIN LATERAL (
+        SELECT since <= :day AND (since < :day OR entered_at <= :start
+            OR CAST(entered_at AT TIME ZONE 'Asia/Shanghai' AS date) > since) AS held
+    ) AS by_then
+    WHERE kind = 'status' ORDER BY member_id, held DESC, CASE WHEN held THEN since END DESC, since
 """
 STATUS_ON = text(
     f"""
@@ -69,6 +73,7 @@ def of_member(member: int, kind: str | None = None) -> Sequence[Standing]:
 
 
 def status_on(member: int, day: date) -> str:
-    """The status of a member on a day, as a roster of that day is frozen by it."""
-    found: str = db.session.execute(STATUS_ON, {"member": member, "day": day}).scalar_one()
+    """The status of a member at the end of a day."""
+    values = {"member": member, "day": day, "start": datetime.max.replace(tzinfo=UTC)}
+    found: str = db.session.execute(STATUS_ON, values).scalar_one()
     return found

@@ -11,7 +11,7 @@ from service.clock import day_of
 from service.extensions import db
 from service.holdings import Holding, Salts
 from service.org.models import Denial, Invitation, Member, MemberSession, RefreshToken, WechatIdentity
-from service.org.people.models import Attachment, Office, SealedNumber, Standing
+from service.org.people.models import Attachment, FormerHome, Office, SealedNumber, Standing
 from service.org.person.models import Consent
 from service.org.sessions import revoke
 from service.scope import scoped
@@ -31,6 +31,8 @@ def forget(member: int, now: datetime) -> None:
     db.session.execute(scoped(update(Consent), *standing).values(withdrawn_at=now))
     left = {"name": "", "place_code": None, "status": "left", "category": None, "erased_at": now}
     db.session.execute(scoped(update(Member), Member.id == member).values(left))
+    # That he was active until now has just been kept too.
+    db.session.execute(scoped(delete(FormerHome), FormerHome.member_id == member))
 
 
 def unname(member: int | None, before: datetime, _: Salts) -> int:
@@ -67,6 +69,7 @@ HOLDING = Holding(
         Attachment.member_id,
         Office.member_id,
         Standing.member_id,
+        FormerHome.member_id,
     ],
     forget=forget,
     unname=unname,
