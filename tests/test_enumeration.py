@@ -26,6 +26,7 @@ CHANGING = {"Date", "X-Request-Id"}
 ORGANISATION = {"parent": "{number}", "level": "branch", "name": "新"}
 OFFICE = {"organisation_id": "{organisation_id}", "title": "书记", "starts_on": "2026-01-01"}
 STAY = {"organisation_id": "{organisation_id}", "reason": "务工", "starts_on": "2026-01-01"}
+RECEPTION = {"certificate": "x", "reason": "务工", "starts_on": "2026-01-01"}
 GRANT = {"role": "organiser", "purpose": "push", "organisation_id": "{parent}"}
 ACCOUNT = {"login": "new", "name": "新", "organisation_id": "{parent}"}
 SCREEN = {"reference": "screen-1", "organisation": "{number}", "place": "x", "screen": "tv"}
@@ -63,9 +64,11 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "PATCH /members/{member_id}", {"name": "李四"}),
     ("organiser", "DELETE /members/{member_id}/binding", None),
     ("organiser", "GET /members/{member_id}/offices", None),
+    ("organiser", "GET /members/{member_id}/standings", None),
     ("organiser", "POST /members/{member_id}/offices", OFFICE),
     ("organiser", "PATCH /members/{member_id}/offices/{office_id}", {"ends_on": "2030-01-01"}),
     ("organiser", "POST /members/{member_id}/attachments", STAY),
+    ("organiser", "POST /organisations/{number}/attachments", RECEPTION),
     ("organiser", "PUT /attachments/{attachment_id}/confirmation", None),
     ("organiser", "DELETE /attachments/{attachment_id}", None),
     ("organiser", "GET /organisations/{number}", None),
@@ -74,6 +77,13 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "GET /organisations/{number}/changes", None),
     ("organiser", "POST /organisations/{number}/changes", {"kind": "renamed", "name": "新"}),
     ("organiser", "POST /organisations", ORGANISATION),
+    ("organiser", "POST /organisations/{number}/exports", {"subject": "roster"}),
+    ("organiser", "POST /organisations/{number}/imports", {"any": "JSON"}),
+    ("organiser", "GET /errands/{errand_id}", None),
+    ("organiser", "GET /errands/{errand_id}/differences", None),
+    ("organiser", "GET /errands/{errand_id}/file", None),
+    ("organiser", "PUT /errands/{errand_id}/acceptance", {"outcome": "seen"}),
+    ("organiser", "DELETE /errands/{errand_id}", None),
     ("organiser", "GET /endpoints/{endpoint_id}/deliveries", None),
     ("organiser", "POST /endpoints/{endpoint_id}/deliveries/{delivery_id}/retry", None),
     ("organiser", "DELETE /endpoints/{endpoint_id}", None),

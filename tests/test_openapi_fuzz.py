@@ -135,6 +135,8 @@ def good_case(operation: Any, world: World) -> Any:
 
 
 def media_type(operation: Any) -> str:
+    if operation.path.endswith("/imports"):
+        return "application/octet-stream"
     if operation.path.endswith("/paper-lists"):
         return "multipart/form-data"
     return "application/x-www-form-urlencoded" if operation.path.endswith("/oauth/token") else "application/json"

@@ -1,4 +1,4 @@
-"""Freezing the roster at the start: who is expected, as the tree, homes and attachments stand then.
+"""Freezing the roster at the start: who is expected, as the tree, homes, attachments and members stand then.
 
 Later moves change nothing of it. One statement writes it, however many are on it; freezing twice changes nothing.
 """
@@ -16,6 +16,7 @@ from service.errors import ServiceError
 from service.extensions import db
 from service.home import rehearsed
 from service.org.people.models import FormerHome
+from service.org.people.standings import EXPECTED, STATUSES_ON
 from service.scope import everything, scoped
 
 # An activity whose start was missed for longer is not frozen any more: the members of its day are not known now.
@@ -24,7 +25,7 @@ MISSED = timedelta(hours=48)
 KEPT = timedelta(days=3)
 # An organisation is invited with all below it, a joint body through whichever of its parents. Of several attachments
 # the one with an invited branch counts, then the latest.
-WHO = """
+WHO = f"""
     -- scope: the members of the invited organisations, on that day
     WITH invited AS MATERIALIZED (
         SELECT DISTINCT below.organisation_id
@@ -43,23 +44,25 @@ WHO = """
             AND a.starts_on <= :day AND (a.ends_on IS NULL OR a.ends_on > :day)
             AND (a.closed_on IS NULL OR a.closed_on > :day)
         ORDER BY a.member_id, invited DESC, a.starts_on DESC, a.id DESC
-    ), people AS MATERIALIZED (
+    ), standings AS MATERIALIZED ({STATUSES_ON}), people AS MATERIALIZED (
         -- Who has moved or left since the start is where he was; where that branch was merged meanwhile as of before,
         -- he is where its members went.
-        SELECT m.id, coalesce(before.organisation_id, m.organisation_id) AS organisation_id
+        SELECT m.id, coalesce(before.organisation_id, m.organisation_id) AS organisation_id,
+            coalesce(standings.status, former.status, m.status) AS status
         FROM members m
         LEFT JOIN (
             SELECT DISTINCT ON (member_id) member_id, organisation_id, status FROM former_homes
             WHERE until > :start ORDER BY member_id, until, id
         ) former ON former.member_id = m.id
         LEFT JOIN homes before ON before.organisation_id = former.organisation_id
-        WHERE m.rehearsal = :rehearsal AND coalesce(former.status, m.status) = 'active'
+        LEFT JOIN standings ON standings.member_id = m.id
+        WHERE m.rehearsal = :rehearsal AND coalesce(standings.status, former.status, m.status) <> 'left'
     ), excused AS MATERIALIZED (
         SELECT DISTINCT member_id FROM exemptions WHERE starts_on <= :day AND (ends_on IS NULL OR ends_on > :day)
     )
     SELECT CAST(:activity AS bigint) AS activity_id, m.id AS member_id, :label || homes.path AS home_path,
         :label || receiving.path AS receiving_path,
-        CASE WHEN excused.member_id IS NULL THEN 'expected' ELSE 'exempt' END AS standing
+        CASE WHEN excused.member_id IS NULL AND m.status IN {EXPECTED} THEN 'expected' ELSE 'exempt' END AS standing
     FROM people m
     JOIN homes ON homes.organisation_id = m.organisation_id
     LEFT JOIN invited ON invited.organisation_id = m.organisation_id
@@ -67,7 +70,7 @@ WHO = """
     LEFT JOIN homes receiving ON receiving.organisation_id = stays.organisation_id
     LEFT JOIN excused ON excused.member_id = m.id
     WHERE invited.organisation_id IS NOT NULL OR stays.invited
-"""
+"""  # noqa: S608 - texts of our own
 FREEZE = text(f"INSERT INTO roster_entries (activity_id, member_id, home_path, receiving_path, standing) {WHO}")
 COUNT = text(
     """
