@@ -1,9 +1,11 @@
 /** Every text of the pages, Chinese and English; the compiler holds the two complete. */
 
+import { en as consoleEn, zh as consoleZh } from './console/messages'
 import { en as deskEn, zh as deskZh } from './desk/messages'
 import { en as gateEn, zh as gateZh } from './gate/messages'
 
 export const zh = {
+  ...consoleZh,
   ...deskZh,
   ...gateZh,
   wallTitle: '春水 · 实时大屏',
@@ -195,6 +197,7 @@ export const zh = {
 export type MessageKey = keyof typeof zh
 
 export const en: Record<MessageKey, string> = {
+  ...consoleEn,
   ...deskEn,
   ...gateEn,
   wallTitle: 'Chunshui · live wall',
