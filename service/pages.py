@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, current_app, jsonify, request, send_from_directory
 
 from service.auth import public
+from service.headers import HEADERS
 
 STATIC = Path(__file__).parent / "static"
 FOR_EVER = 365 * 24 * 3600
@@ -61,7 +62,7 @@ def worker() -> Response:
     """What opens the page above it without a network; it may ask us alone."""
     response = send_from_directory(STATIC, "worker.js")
     response.cache_control.no_cache = True
-    response.headers["Content-Security-Policy"] = "default-src 'none'; connect-src 'self'"
+    response.headers["Content-Security-Policy"] = f"{HEADERS['Content-Security-Policy']}; connect-src 'self'"
     return response
 
 

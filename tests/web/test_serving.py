@@ -22,7 +22,7 @@ def policy_of(answer: TestResponse) -> dict[str, list[str]]:
     return {name: values for name, *values in parts}
 
 
-@pytest.mark.parametrize("path", ["/", "/m/"])
+@pytest.mark.parametrize("path", ["/", "/m/", "/desk/", "/gate/", "/console/"])
 def test_an_entry_page_is_asked_for_anew_and_lets_only_our_own_scripts_run(client: FlaskClient, path: str) -> None:
     answer = got(client, path)
     assert answer.status_code == 200
