@@ -20,6 +20,8 @@ from service.traffic import Traffic
 
 if TYPE_CHECKING:
     from service.holdings import Holding
+    from service.live.errands import Handler
+    from service.notify.notices.audience import Audience
     from service.working import Task
 
 API = "/api/v1"
@@ -102,6 +104,7 @@ def holdings() -> "list[Holding]":
 
 def load_models() -> None:
     """Make every table known, also to a command that needs none of the routes."""
+    import service.checkin.group.models
     import service.checkin.onsite.models
     import service.notify.callbacks.models
     import service.org.accounts.models
@@ -121,6 +124,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.notify.backlog import Backlog
     from service.notify.callbacks import rules as callbacks
     from service.notify.courier import Courier, keep_house
+    from service.notify.notices import ledger
     from service.org.accounts.keeping import keep_house as keep_accounts
     from service.org.keeping import forget_expired as keeping_logins
     from service.org.person import rights
@@ -129,7 +133,12 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
 
     config: Config = app.config["CHUNSHUI"]
     reaping.register_ledger(app, checked_in, taken_back)
+    app.extensions["audiences"] = audiences()
+    app.extensions["wechat_listeners"] = [ledger.listen]
     backlog = Backlog(board)
+    repeated = board.counter(
+        "deliveries_repeated", "Deliveries taken over from a worker that died: each may come twice."
+    )
     return [
         *reaping.tasks(config, board),
         Task("audit log sealed", 1.0, lambda _: chain.seal_all(now())),
@@ -141,7 +150,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("openings", 2.0, lambda _: activity.announce(now())),
         Task("rosters", 5.0, lambda _: roster.freeze_due(now())),
         # A run lasts for as long as there is something to deliver.
-        Task("deliveries", 0.5, Courier(), patience=math.inf),
+        Task("deliveries", 0.5, Courier(repeated=repeated.inc), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
         Task("events of WeChat", 1.0, lambda app: callbacks.hand_on(app.extensions.get("wechat_listeners", ()), now())),
         Task("events of WeChat kept", 3600.0, lambda _: callbacks.prune(now())),
@@ -153,18 +162,36 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     ]
 
 
+def audiences() -> "dict[str, Audience]":
+    """Whom notices may be for, by the name that they keep."""
+    from service.activity import reminders
+
+    return {"activity": reminders.audience}
+
+
+def gateway_handlers(config: Config) -> "dict[str, Handler]":
+    """What members ask for over the gateway besides joining, by event, room by room."""
+    from service.checkin import events as checkin
+
+    app = create_core(config)
+    return {"check_in": checkin.handler(app)}
+
+
 def register_rooms(app: APIFlask) -> None:
     """Every room's routes and socket events."""
     from service import pages
     from service.activity import views as activity
     from service.checkin import views as checkin
     from service.checkin.attendance import views as attendance
+    from service.checkin.group import views as group
     from service.checkin.onsite import views as onsite
+    from service.checkin.paper import views as paper
     from service.checkin.roll import views as roll
     from service.live import events as live_events
     from service.live import views as live
     from service.notify import views as notify
     from service.notify.callbacks import views as callbacks
+    from service.notify.notices import views as notices
     from service.org import access
     from service.org import views as org
     from service.org.accounts import views as accounts
@@ -176,7 +203,8 @@ def register_rooms(app: APIFlask) -> None:
 
     access.init_app(app)
     of_org = (org, accounts, provider, geography, tree, people, person)
-    for room in (*of_org, activity, live, checkin, attendance, roll, onsite, notify, callbacks):
+    of_checkin = (checkin, attendance, roll, onsite, group, paper)
+    for room in (*of_org, activity, live, *of_checkin, notify, notices, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
     live_events.init_app(app)

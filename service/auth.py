@@ -69,6 +69,21 @@ def granted(*purposes: str) -> Callable[[View], View]:
     return guard
 
 
+def uploading(most_bytes: int) -> Callable[[View], View]:
+    """Let a view take a body of so many bytes: a file, as multipart/form-data from our own pages or from programs."""
+
+    def declare(view: View) -> View:
+        @wraps(view)
+        def wider(*args: Any, **kwargs: Any) -> Any:
+            request.max_content_length = most_bytes
+            return view(*args, **kwargs)
+
+        wider.uploads = True  # type: ignore[attr-defined]
+        return wider  # type: ignore[return-value]
+
+    return declare
+
+
 def push_service(scope: str) -> Callable[[View], View]:
     """Let a view run for an organiser with a grant for `push`, or for a programme whose token has `scope`.
 

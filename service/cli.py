@@ -13,6 +13,7 @@ from rich.console import Console
 from service import __version__
 from service.account_commands import organiser
 from service.auditing import audit
+from service.checkin.paper.commands import attendance
 from service.errors import ServiceError
 from service.language import words
 from service.org.people.commands import certificate, keys
@@ -253,7 +254,7 @@ def become_gunicorn(process: str) -> None:
     os.execv(sys.executable, arguments)  # noqa: S606 - no shell is wanted
 
 
-for group in (audit, certificate, division, keys, organisation, organiser, person, register, roster):
+for group in (attendance, audit, certificate, division, keys, organisation, organiser, person, register, roster):
     main.add_command(group)
 import_.add_command(import_organisations)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from service import sealing
-from service.spelling import are_networks, is_account, is_guarded, listed, spells_keys
+from service.spelling import are_networks, are_templates, is_account, is_guarded, listed, spells_keys
 
 PRODUCTION_WECHAT = "https://api.weixin.qq.com"
 CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
@@ -182,6 +182,9 @@ class Config:
     wechat_timeout_seconds: float = setting(3.0, "Patience with WeChat.")
 
     wechat_message_state: str = setting("formal", "Which mini-program a message opens: developer, trial or formal.")
+    wechat_templates: str = setting(
+        "", "JSON: for each kind of notice its template and the fact of each field (docs/notices.md)."
+    )
     apns_url: str = setting("https://api.push.apple.com", "Apple's push service; api.sandbox… for development builds.")
     apns_key: str = secret("", "The provider's signing key, PEM as in the .p8 file; empty: no such channel.")
     apns_key_id: str = setting("", "Id of that key.")
@@ -271,6 +274,7 @@ class Config:
                 for name, value in keys.items()
             ),
             (self.wechat_message_state not in ("developer", "trial", "formal"), "WECHAT_MESSAGE_STATE: developer, …"),
+            (not are_templates(self.wechat_templates), "WECHAT_TEMPLATES: JSON of {kind: {id, fields}}"),
             (any(apple) and not all(apple), "APNS_KEY: needs APNS_KEY_ID, APNS_TEAM and APNS_TOPIC beside it"),
             (bool(self.fcm_account) and not self.fcm_legal_basis, "FCM_ACCOUNT: needs FCM_LEGAL_BASIS beside it"),
             (bool(self.fcm_account) and not is_account(self.fcm_account), "FCM_ACCOUNT: JSON of a service account"),

@@ -41,6 +41,15 @@ def is_account(text: str) -> bool:
     return isinstance(found, dict) and all(isinstance(found.get(name), str) for name in needed)
 
 
+def are_templates(text: str) -> bool:
+    """Whether the notify room can read it: kinds, each with a template's id and what fills its fields."""
+    try:
+        kinds = json.loads(text or "{}").values()
+        return all(isinstance(one["id"], str) and one["fields"].keys() for one in kinds)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+
+
 def are_networks(text: str) -> bool:
     """Whether these are networks, by commas."""
     try:

@@ -18,6 +18,7 @@ from service.activity.models import (
 )
 from service.config import Config
 from service.extensions import db
+from service.notify.notices.models import Notice, NoticeDelivery
 from service.org.accounts.opening import add_organiser
 from service.org.accounts.sessions import Terms, open_session
 from service.org.models import Division, Member, MemberSession, Organisation
@@ -162,3 +163,31 @@ def make_activity(
 def make_stream(**fields: Any) -> Stream:
     """A stream of a new activity; `fields` as for `make_activity`."""
     return make_activity(**fields).sittings[0].streams[0]
+
+
+def make_notice(
+    activity: Activity, member: Member, *, path: str, text: str = "请参加", now: datetime | None = None
+) -> tuple[Notice, NoticeDelivery, NoticeDelivery]:
+    """An own text that the organisation at `path` told `member`: the notice, one given up, and one in the inbox."""
+    now = now or datetime.now(UTC)
+    words = {"zh": {"title": text[:20], "text": text}}
+    notice = Notice(
+        key=f"factory-{next(_numbers)}",
+        kind="own_text",
+        organisation_path=path,
+        activity_id=activity.id,
+        texts=words,
+        facts={},
+        audience={"name": "activity"},
+        state="told",
+        due_at=now,
+        expires_at=now + 24 * HOUR,
+        told_at=now,
+    )
+    common = {"member_id": member.id, "organisation_path": member.organisation.path, "language": "zh"}
+    life = {"due_at": now, "give_up_at": notice.expires_at}
+    dead = NoticeDelivery(notice=notice, lane="apns", address="a", state="dead", last_error="410", **common, **life)
+    lies = NoticeDelivery(notice=notice, lane="inbox", state="delivered", delivered_at=now, **common, **life)
+    db.session.add_all([notice, dead, lies])
+    db.session.commit()
+    return notice, dead, lies

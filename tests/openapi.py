@@ -9,8 +9,11 @@ from flask import current_app
 from sqlalchemy import insert, true
 
 from service.activity.models import Activity
-from service.checkin import refusals
-from service.checkin.attendance import leaves, roster
+from service.checkin import desk, refusals
+from service.checkin.attendance import leaves, make_ups, roster
+from service.checkin.attendance.make_ups import Effort
+from service.checkin.group import sessions
+from service.checkin.group.sessions import Screen
 from service.checkin.onsite import gates
 from service.checkin.onsite.codes import proof_of
 from service.checkin.records import Attempt, check_ins_of
@@ -21,7 +24,7 @@ from service.notify import endpoints
 from service.notify.models import Delivery, Outbox
 from service.org.accounts import clients, factor, grants, recovery
 from service.org.login import hashed
-from service.org.models import Division, Member, MemberSession, Organisation, RefreshToken
+from service.org.models import Division, Member, MemberSession, Organisation, RefreshToken, WechatIdentity
 from service.org.organisers import Organiser
 from service.org.people import attachments, offices
 from service.org.people.attachments import Wish
@@ -32,6 +35,7 @@ from tests.factories import (
     make_activity,
     make_invitation,
     make_member,
+    make_notice,
     make_organisation,
     make_organiser,
 )
@@ -64,6 +68,8 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     factor.begin(organiser.id, key=config.secret_key)
     member = make_member(organisation=branch, place=place, name=f"张{mark}")
     identify(member.id, {"phone": "13912345678" if mark else "13800138000"})
+    db.session.add(WechatIdentity(appid=config.wechat_appid, openid=f"o{mark}", member_id=member.id))
+    db.session.commit()
     activity, coming = (
         make_activity(lead=city, invited=[top], theme=what + mark, series=what + mark) for what in ("主题", "预告")
     )
@@ -71,9 +77,16 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     stream.title, stream.sources[0].url = f"直播{mark}", f"https://live.example.org/{mark}.m3u8"
     push, secrets, issued = make_programme(organiser, mark, now)
     gate, pairing = gates.register(organiser, activity.id, f"门口{mark}", now)
+    watching = Screen(reference="screen-1", organisation=branch.id, place=f"村活动室{mark}", screen="tv")
+    desk.enter(organiser, coming.id, [desk.Entry(member=member.id, reference="entry-of-1", method="group")], now)
+    notice, dead, lies = make_notice(activity, member, path=city.path, text=f"通知{mark}", now=now)
     paired = gates.pair(gates.register(organiser, activity.id, f"大厅{mark}", now)[1], now)
     numbers = {
         **make_attendance(activity, member, other, mark, now),
+        "group_session_id": sessions.begin(organiser, activity.id, watching, now)[0].id,
+        "notice_id": notice.id,
+        "told_id": dead.id,
+        "item_id": lies.id,
         "gate_id": gate.id,
         "paired": paired.gate.id,
         "unfrozen": coming.id,
@@ -136,15 +149,18 @@ def make_programme(organiser: Organiser, mark: str, now: datetime) -> tuple[dict
 def make_attendance(
     activity: Activity, member: Member, organiser: Organiser, mark: str, now: datetime
 ) -> dict[str, int]:
-    """A check-in of one's own, a proxy to confirm, a refusal, a request for leave, and a frozen roster."""
+    """A check-in of one's own, a proxy to confirm, a refusal, a request for leave, a make-up, and a frozen roster."""
     absent = make_member(organisation=member.organisation, name=f"钱{mark}")
     place = member.place.path if member.place else ""
     own = Attempt(member=member.id, organisation=member.organisation.path, place=place, reference=REFERENCE)
     where: dict[str, Any] = {"member": absent.id, "organisation": absent.organisation.path, "place": ""}
     proxy = Attempt(**where, reference="proxy-of-1", method="proxy", entered_by=organiser.id, reason=f"无手机{mark}")
     check_in(activity.id, [own, proxy, Attempt(**where, reference="reference-0", sitting=10**12)], now)
+    ill = make_member(organisation=member.organisation, name=f"孙{mark}")
     roster.freeze(activity.id, now)
+    replay = Effort(reference="reference-8", kind="replay", reason=f"回看{mark}", happened_at=now)
     return {
+        "make_up_id": make_ups.make_up(activity.id, ill.id, replay, by=organiser.id, now=now)[0].id,
         "absent": absent.id,
         "check_in_id": check_ins_of(activity.id, absent.id)[0].id,
         "refusal_id": refusals.waiting(activity.id, true())[0].id,
@@ -191,6 +207,16 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /me/erasure": {"confirm": "erase"},
         "POST /me/consents": {"purpose": "reminders", "version": "1"},
         "POST /me/attachments": stay,
+        "PUT /me/notice-preferences": {
+            "language": "en", "timezone": "Asia/Urumqi", "quiet_from": "22:00", "quiet_until": "07:00",
+            "channels": ["apns"],
+        },
+        "PUT /me/devices": {"channel": "apns", "address": "a-device"},
+        "POST /me/subscriptions": {"reference": "r", "choices": {"template": "accept"}},
+        "POST /activities/{activity_id}/notices": {
+            "reference": "r", "kind": "own_text", "texts": {"zh": {"title": "通知", "text": "请参加"}}
+        },
+        "POST /activities/{activity_id}/notices/preview": {"kind": "announced", "below": numbers["parent"]},
         "POST /sessions": {"app": "mini_program", "code": code, "invitation": texts["invitation"]},
         "POST /sessions/refresh": {"refresh_token": texts["refresh_token"]},
         "POST /clients": {"name": "推送", "scopes": ["endpoints:read"]},
@@ -246,12 +272,21 @@ def attendance_bodies(numbers: dict[str, int], texts: dict[str, str], today: str
             "reason": "回看",
             "happened_at": datetime.now(UTC).isoformat(),
         },
+        "POST /activities/{activity_id}/make-ups/{make_up_id}/annulment": {"reason": "误记"},
         "POST /activities/{activity_id}/guests": {"member": absent},
         "POST /members/{member_id}/exemptions": {"reason": "高龄", "starts_on": today},
         "POST /activities/{activity_id}/gates": {"name": "门口"},
+        "POST /activities/{activity_id}/group-sessions": {
+            "reference": "screen-2", "organisation": numbers["number"], "place": "村活动室", "screen": "tv"
+        },
+        "POST /activities/{activity_id}/group-sessions/{group_session_id}/ticks": {
+            "ticks": [{"member": absent, "reference": "reference-4"}]
+        },
+        "PUT /activities/{activity_id}/group-sessions/{group_session_id}/headcount": {"people": 40},
+        "POST /activities/{activity_id}/paper-lists": {"file": f"党员编号,姓名\n{absent},钱\n".encode()},
         "POST /gates/pairing": {"code": texts["pairing"]},
         "POST /gates/state": {"gate": numbers["paired"], "proof": texts["proof"]},
-    }
+    }  # fmt: skip
 
 
 def sitting_window() -> dict[str, str]:

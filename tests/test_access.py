@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -17,7 +18,10 @@ from sqlalchemy.orm import Session
 
 from service.activity.models import Activity
 from service.checkin import refusals
-from service.checkin.attendance import leaves, roster
+from service.checkin.attendance import leaves, make_ups, roster
+from service.checkin.attendance.make_ups import Effort
+from service.checkin.group import sessions
+from service.checkin.group.sessions import Screen
 from service.checkin.onsite import gates
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.rules import check_in
@@ -33,6 +37,7 @@ from tests.factories import (
     make_activity,
     make_division,
     make_member,
+    make_notice,
     make_organisation,
     make_organiser,
     make_place,
@@ -42,6 +47,8 @@ API = "/api/v1"
 COOKIE = "chunshui_organiser"
 ACTORS = ("own", "sister", "receiving", "parent", "other", "none")
 REACHING = {"own", "parent"}
+# A file instead of a body.
+LIST = "党员编号,姓名\n".encode()
 NUMBER = re.compile(r"<[^>]+>")
 
 # Doors to one thing of the city's: its owners' role, and what is sent. "{x}" is the number of the city's x.
@@ -55,6 +62,13 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /endpoints/{endpoint}/test": ("organiser", None),
     "DELETE /endpoints/{endpoint}": ("organiser", None),
     "GET /members/{member}": ("organiser", None),
+    "GET /members/{member}/notices": ("organiser", None),
+    "POST /activities/{activity}/notices/preview": ("organiser", {"kind": "announced"}),
+    "GET /notices/{notice}": ("organiser", None),
+    "GET /notices/{notice}/nodes": ("organiser", None),
+    "GET /notices/{notice}/deliveries": ("organiser", None),
+    "POST /notices/{notice}/deliveries/{dead}/retry": ("organiser", None),
+    "DELETE /notices/{notice}": ("organiser", None),
     "PATCH /members/{member}": ("organiser", {"name": "李四"}),
     "DELETE /members/{member}/binding": ("branch_secretary", None),
     "GET /members/{member}/offices": ("organiser", None),
@@ -76,6 +90,11 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /activities/{activity}/check-ins/{proxy}/annulment": ("branch_secretary", {"reason": "误签"}),
     "PUT /activities/{activity}/check-in-refusals/{refusal}/settlement": ("branch_secretary", {"settlement": "已补"}),
     "PUT /activities/{activity}/leaves/{leave}/decision": ("branch_secretary", {"approved": True}),
+    "POST /activities/{activity}/group-sessions/{group_session}/ticks": ("branch_secretary", {"ticks": [{}]}),
+    "PUT /activities/{activity}/group-sessions/{group_session}/headcount": ("branch_secretary", {"people": 40}),
+    "PUT /activities/{activity}/group-sessions/{group_session}/closure": ("branch_secretary", None),
+    "POST /activities/{activity}/paper-lists": ("branch_secretary", LIST),
+    "POST /activities/{held}/make-ups/{make_up}/annulment": ("branch_secretary", {"reason": "误记"}),
     "GET /members/{member}/exemptions": ("branch_secretary", None),
     "POST /clients/{client}/secrets": ("organiser", None),
     "DELETE /clients/{client}": ("organiser", None),
@@ -86,6 +105,7 @@ THINGS: dict[str, tuple[str, Any]] = {
 }
 # Lists, and where each shows its numbers.
 LISTS = {
+    "GET /activities/{activity}/notices": ("organiser", "notices", "notice"),
     "GET /organisers/activities": ("organiser", "activities", "activity"),
     "GET /endpoints": ("organiser", "endpoints", "endpoint"),
     "GET /attachments": ("organiser", "attachments", "attachment"),
@@ -93,6 +113,8 @@ LISTS = {
     "GET /activities/{activity}/check-in-refusals": ("branch_secretary", "refusals", "refusal"),
     "GET /activities/{activity}/gates": ("organiser", "gates", "gate"),
     "GET /activities/{activity}/leaves": ("branch_secretary", "leaves", "leave"),
+    "GET /activities/{activity}/group-sessions": ("branch_secretary", "group_sessions", "group_session"),
+    "GET /activities/{held}/make-ups": ("branch_secretary", "make_ups", "make_up"),
     "GET /organisers/desk": ("branch_secretary", "activities", "activity"),
     "GET /accounts": ("security_administrator", "accounts", "account"),
     "GET /accounts/organisations?name=党支部": ("system_administrator", "organisations", "branch"),
@@ -129,6 +151,16 @@ MAKING: dict[str, tuple[str, Callable[["World"], Any]]] = {
         "branch_secretary",
         lambda world: {"member": world.numbers["member"], "reason": "出差"},
     ),
+    "POST /activities/{activity}/notices": ("organiser", lambda _: {"reference": "r", "kind": "announced"}),
+    "POST /activities/{activity}/group-sessions": (
+        "branch_secretary",
+        lambda world: {
+            "reference": "screen-2",
+            "organisation": world.numbers["branch"],
+            "place": "村活动室",
+            "screen": "tv",
+        },
+    ),
     "POST /activities/{activity}/gates": ("organiser", lambda world: {"name": "门口"}),
     "POST /activities/{activity}/guests": ("branch_secretary", lambda world: {"member": world.numbers["member"]}),
     "POST /activities/{held}/make-ups": (
@@ -153,12 +185,16 @@ OWN = {
     "POST /organisers/sessions", "POST /organisers/recovery", "DELETE /organisers/sessions/current",
     "GET /organisers/me", "PUT /organisers/me/password", "POST /organisers/me/second-factor",
     "GET /organisers/me/second-factor/qr.svg", "POST /organisers/me/second-factor/confirmation",
-    "POST /oauth/token", "POST /endpoints", "POST /clients", "GET /me/data", "PATCH /me", "POST /me/erasure",
+    "POST /oauth/token", "POST /endpoints", "GET /events",
+    "POST /clients", "GET /me/data", "PATCH /me", "POST /me/erasure",
     "GET /me/consents", "POST /me/consents", "DELETE /me/consents/{purpose}", "GET /me/attachments",
     "POST /me/attachments", "POST /me/certificate", "DELETE /me/binding",
     "DELETE /activities/{activity}/check-ins/{reference}", "POST /gates/pairing", "POST /gates/state",
     "GET /organisers/oidc", "GET /organisers/oidc/callback", "POST /organisers/me/provider",
-    "DELETE /organisers/me/provider",
+    "DELETE /organisers/me/provider", "GET /me/notices",
+    "POST /me/notices/{item}/reading", "GET /me/notice-preferences", "PUT /me/notice-preferences", "PUT /me/devices",
+    "DELETE /me/devices/{channel}", "POST /me/subscriptions",
+    "DELETE /activities/{activity}/members/{member}/check-ins/{entry}",
 }  # fmt: skip
 # Made under an organisation that is named in the body, or for the whole country; tests/activity and
 # tests/org/geography hold who may.
@@ -214,9 +250,18 @@ def world(app: APIFlask, db: Session) -> World:
     client, _ = clients.register(holder, name="推送", scopes=["events:read"], now=now)
     granter = make_organiser(organisation=province, role="security_administrator")[0]
     attended, held = attendance(activity, member, holder, now), make_activity(lead=city, invited=[city])
+    absent = make_member(organisation=branch)
     roster.freeze(held.id, now)
+    notice, dead, _ = make_notice(activity, member, path=city.path)
+    watching = Screen(reference="screen-1", organisation=branch.id, place="村活动室", screen="tv")
+    desk = make_organiser(organisation=city, role="branch_secretary")[0]
+    replay = Effort(reference="reference-8", kind="replay", reason="回看", happened_at=now)
     numbers = {
+        "make_up": make_ups.make_up(held.id, absent.id, replay, by=holder.id, now=now)[0].id,
         **attended,
+        "group_session": sessions.begin(desk, activity.id, watching, now)[0].id,
+        "notice": notice.id,
+        "dead": dead.id,
         "held": held.id,
         "gate": gates.register(holder, activity.id, "门口", now)[0].id,
         "activity": activity.id,
@@ -252,6 +297,8 @@ def attendance(activity: Activity, member: Member, holder: Organiser, now: datet
 
 def sent(client: FlaskClient, door: str, world: World, body: Any = None, **more: Any) -> Any:
     method, path = door.format(**world.numbers).split()
+    if isinstance(body, bytes):
+        return client.open(f"{API}{path}", method=method, data={"file": (BytesIO(body), "list.csv")}, **more)
     return client.open(f"{API}{path}", method=method, **({"json": body} if body is not None else {}), **more)
 
 
@@ -322,7 +369,7 @@ def test_a_list_shows_ones_own_part_of_the_tree_only(client: FlaskClient, world:
     answer = sent(client, door, world)
     if actor == "none":
         assert answer.status_code == 401
-    elif "{activity}" in door and actor not in reaching(door):
+    elif "/activities/{" in door and actor not in reaching(door):
         assert answer.status_code == 404
     else:
         shown = {one["id"] for one in answer.json[field]}
@@ -347,7 +394,8 @@ def test_what_is_public_is_there_for_who_has_logged_in(client: FlaskClient, worl
 
 
 @pytest.mark.parametrize(
-    "door", [*THINGS, *LISTS, *MAKING, *sorted(ELSEWHERE), *REFERENCE, "POST /endpoints", "POST /clients"]
+    "door",
+    [*THINGS, *LISTS, *MAKING, *sorted(ELSEWHERE), *REFERENCE, "POST /endpoints", "POST /clients", "GET /events"],
 )
 def test_without_a_grant_for_it_no_door_opens(client: FlaskClient, world: World, door: str) -> None:
     """An auditor's account, whose one purpose none of these doors has."""

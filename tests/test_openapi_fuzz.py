@@ -124,7 +124,7 @@ def cases(draw: st.DrawFn, operation: Any, world: World) -> Any:
 def good_case(operation: Any, world: World) -> Any:
     """The call that succeeds for whoever may."""
     path = {name: known(world.ours, name) for name in PATH.findall(operation.path)}
-    if operation.path.endswith("/attendance-terms"):
+    if operation.path.endswith(("/attendance-terms", "/check-ins/{entry}")):
         path["activity_id"] = world.ours.numbers["unfrozen"]
     body = good_bodies(world.ours, world.ours, world.wechat.login("openid")).get(name_of(operation))
     more = {} if body is None else {"body": body, "media_type": media_type(operation)}
@@ -136,6 +136,8 @@ def good_case(operation: Any, world: World) -> Any:
 
 
 def media_type(operation: Any) -> str:
+    if operation.path.endswith("/paper-lists"):
+        return "multipart/form-data"
     return "application/x-www-form-urlencoded" if operation.path.endswith("/oauth/token") else "application/json"
 
 
@@ -143,8 +145,10 @@ def known(province: Province, name: str) -> Any:
     """What a variable of the path may mean in `province`."""
     return {
         "code": 540102,
+        "entry": "entry-of-1",
         "key": "sichuan-border",
         "purpose": "reminders",
+        "channel": "apns",
         "reference": REFERENCE,
         **province.numbers,
     }[name]

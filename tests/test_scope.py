@@ -47,7 +47,7 @@ OPEN = {
     "organisation_changes": "the tree",
     "organisation_paths": "the tree",
     "organisations": "the tree, which every account sees",
-    "outbox": "what the courier delivers",
+    "outbox": "what the courier delivers, and who pulls asks for by path",
     "recovery_codes": "found by hash",
     "refresh_tokens": "found by hash",
     "rosters": "sums of an activity",

@@ -26,6 +26,12 @@ class OwnIn(CheckInIn):
     code = Line(100, load_default=None, allow_none=True)
 
 
+class SocketIn(OwnIn):
+    """The same over the members' socket."""
+
+    activity = Id(required=True)
+
+
 class CheckInOut(Schema):
     """A member's attendance record."""
 

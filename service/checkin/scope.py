@@ -28,7 +28,7 @@ MOST = 200
 MEMBERS = text(
     """
     -- scope: those of the members whose home, or receiving branch of today, lies within the given paths
-    SELECT m.id, CASE WHEN m.rehearsal THEN :label ELSE '' END || o.path, coalesce(d.path, '')
+    SELECT m.id, CASE WHEN m.rehearsal THEN :label ELSE '' END || o.path, coalesce(d.path, ''), m.name
     FROM members m JOIN organisations o ON o.id = m.organisation_id LEFT JOIN divisions d ON d.code = m.place_code
     WHERE m.id = ANY (:members) AND m.status = 'active' AND (
         EXISTS (SELECT FROM unnest(CAST(:tops AS text[])) AS top WHERE o.path = top OR starts_with(o.path, top || '.'))
@@ -48,6 +48,7 @@ class Person(NamedTuple):
     id: int
     organisation: str
     place: str
+    name: str
 
 
 def people(organiser: Organiser, members: Collection[int], now: datetime) -> dict[int, Person]:

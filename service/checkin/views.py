@@ -1,7 +1,6 @@
 """REST doors of check-ins: a member's own, and what an organiser enters, confirms, takes back and settles."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -26,6 +25,7 @@ from service.checkin.schemas import (
     SettlementIn,
 )
 from service.checkin.scope import activity_of, reached
+from service.checkin.turnout import Teller
 from service.clock import now as read_clock
 from service.errors import ServiceError, language_of_request, problem
 from service.limits import per_account
@@ -52,9 +52,10 @@ def roomy(view: View) -> View:
 
 @bp.record_once
 def register(state: BlueprintSetupState) -> None:
-    """Lend the activity room what its detail shows of check-ins."""
+    """Lend the activity room what its detail shows of check-ins, and the live room what counts them."""
     app: Flask = state.app  # type: ignore[assignment]
     app.extensions["check_ins_of"] = shown
+    app.extensions["turnout"] = Teller
 
 
 @bp.post(f"{ACTIVITY}/check-ins")
@@ -81,7 +82,7 @@ def check_in(activity_id: int, json_data: dict[str, Any]) -> tuple[dict[str, Any
     [answer] = rules.check_in(activity_id, [attempt], read_clock())
     if answer.record is None:
         raise refused(answer.refusal)
-    return asdict(answer.record), 200 if answer.repeat else 201
+    return answer.record._asdict(), 200 if answer.repeat else 201
 
 
 @bp.delete(f"{ACTIVITY}/check-ins/<string(maxlength=64):reference>")
@@ -93,7 +94,7 @@ def undo(activity_id: int, reference: str) -> dict[str, Any]:
 
     The record stays, as taken back. Doing it again gives the same answer.
     """
-    return asdict(annulling.undo(activity_id, g.actor.member, reference, read_clock()))
+    return annulling.undo(activity_id, g.actor.member, reference, read_clock())._asdict()
 
 
 @bp.post(f"{ACTIVITY}/check-ins/batch")
@@ -113,6 +114,19 @@ def enter(activity_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
     return {"answers": [told(next(answers)) if isinstance(one, desk.Entry) else unread(one) for one in read]}
 
 
+@bp.delete(f"{ACTIVITY}/members/<int(max=9223372036854775807):member_id>/check-ins/<string(maxlength=64):entry>")
+@granted("roster")
+@per_account
+@bp.output(CheckInOut)
+def undo_entry(activity_id: int, member_id: int, entry: str) -> dict[str, Any]:
+    """Undo what the organiser entered for a member, by its reference, within 15 minutes
+
+    The record stays, as taken back; the member may check in himself. Doing it again gives the same answer.
+    """
+    activity_of(g.organiser, activity_id)
+    return annulling.undo(activity_id, member_id, entry, read_clock(), by=g.organiser.id)._asdict()
+
+
 @bp.put(f"{CHECK_IN}/confirmation")
 @granted("roster")
 @per_account
@@ -122,7 +136,7 @@ def confirm(activity_id: int, check_in_id: int) -> dict[str, Any]:
     now = read_clock()
     activity_of(g.organiser, activity_id)
     visible = reached(g.organiser, CheckIn.member_id, now)
-    return asdict(annulling.confirm(activity_id, check_in_id, visible=visible, by=g.organiser.id, now=now))
+    return annulling.confirm(activity_id, check_in_id, visible=visible, by=g.organiser.id, now=now)._asdict()
 
 
 @bp.post(f"{CHECK_IN}/annulment")
@@ -139,7 +153,7 @@ def annul(activity_id: int, check_in_id: int, json_data: dict[str, Any]) -> dict
     activity_of(g.organiser, activity_id)
     visible = reached(g.organiser, CheckIn.member_id, now)
     done = annulling.annul(activity_id, check_in_id, visible=visible, by=g.organiser.id, now=now, **json_data)
-    return asdict(done)
+    return done._asdict()
 
 
 @bp.get(f"{ACTIVITY}/check-in-refusals")
@@ -189,7 +203,7 @@ def told(answer: rules.Answer) -> dict[str, Any]:
     if answer.record is None:
         refusal = answer.refusal or ServiceError("internal")
         return {"status": refusal.status, "check_in": None, "problem": problem(refusal, language_of_request())}
-    return {"status": 200 if answer.repeat else 201, "check_in": asdict(answer.record), "problem": None}
+    return {"status": 200 if answer.repeat else 201, "check_in": answer.record._asdict(), "problem": None}
 
 
 def refused(refusal: ServiceError | None) -> Exception:

@@ -4,6 +4,7 @@ A row exists exactly if the caller's transaction committed, and each endpoint th
 out gets exactly one delivery for it.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, Interval, Text, bindparam, insert, text
 
+from service import arrays
 from service.extensions import db
 from service.notify.models import Outbox
 
@@ -90,6 +92,25 @@ def publish_many(events: Iterable[Event]) -> None:
         db.session.execute(insert(Outbox), rows)
 
 
+PUBLISH_EACH = text(
+    """
+    INSERT INTO outbox (topic, organisation_paths, subject_member, payload)
+    SELECT :topic, ARRAY[told.path], told.member, CAST(:payload AS jsonb)
+    FROM unnest(CAST(:paths AS text[]), CAST(:members AS bigint[])) AS told (path, member)
+    """
+)
+
+
+def publish_each(topic: str, payload: dict[str, Any], concerned: Sequence[tuple[str, int]]) -> None:
+    """Add one event for each organisation path and member, all of the same neutral payload, in one statement."""
+    if not concerned:
+        return
+    paths, members = zip(*concerned, strict=True)
+    Event(topic=topic, organisation_path=paths, payload=payload)  # what may not be told may not be told to many
+    columns = {"paths": arrays.quoted(paths), "members": arrays.plain(map(str, members))}
+    db.session.execute(PUBLISH_EACH, {"topic": topic, "payload": json.dumps(payload)} | columns)
+
+
 # Several workers may run this at once: each takes other rows, and the unique constraint would catch a slip.
 FAN_OUT = text(
     """
@@ -108,14 +129,24 @@ FAN_OUT = text(
             WHERE path = endpoints.organisation_path OR starts_with(path, endpoints.organisation_path || '.')
         )
         ON CONFLICT (outbox_id, endpoint_id) DO NOTHING
+    ), numbered AS MATERIALIZED (
+        SELECT id, nextval('outbox_positions') AS position FROM (SELECT id FROM claimed ORDER BY id) AS ordered
     )
-    UPDATE outbox SET fanned_out_at = :now FROM claimed WHERE outbox.id = claimed.id
+    UPDATE outbox SET fanned_out_at = :now, position = coalesce(outbox.position, numbered.position)
+    FROM numbered WHERE outbox.id = numbered.id
     """
 ).bindparams(bindparam("topics", type_=ARRAY(Text)), bindparam("spans", type_=ARRAY(Interval)))
 
 
+# One at a time: a position must not be seen before a lower one. Whoever comes meanwhile leaves it to that one.
+ALONE = text("SELECT pg_try_advisory_xact_lock(hashtextextended('positions of events', 0))")
+
+
 def fan_out(now: datetime, *, batch: int = 1000) -> int:
     """Turn up to `batch` waiting events into deliveries; how many events were taken. Commits."""
+    if not db.session.scalar(ALONE):
+        db.session.rollback()
+        return 0
     result = db.session.execute(
         FAN_OUT, {"now": now, "batch": batch, "topics": list(TOPICS), "spans": list(TOPICS.values())}
     )

@@ -20,7 +20,7 @@ from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
 from service.headers import over_tls
-from service.org import wechat
+from service.org import reach, wechat
 from service.org.accounts import clients
 from service.org.accounts.provider import client as provider
 from service.org.accounts.sessions import Terms, of_cookie
@@ -66,6 +66,7 @@ def init_app(app: Flask) -> None:
     app.extensions["deny_list"] = DenyListCache(config.deny_refresh_seconds)
     app.extensions["organiser"] = organiser_of_request
     app.extensions["programme"] = programme_of_request
+    app.extensions["openid_of"] = reach.openid_of
     app.extensions["wechat"] = wechat.connect(config)
     app.extensions["provider"] = provider.connect(config)
 
@@ -97,7 +98,8 @@ def refuse_other_sites() -> None:
     """ServiceError unless the request comes from our own pages or from no browser.
 
     Browsers of today say so in Sec-Fetch-Site, older ones in Origin; a form always names one of
-    its own content types, and a body that names none is not read.
+    its own content types, and a body that names none is not read. Where a file may be sent, a form is known by
+    what it wants in return: a page.
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     config: Config = current_app.config["CHUNSHUI"]
@@ -106,7 +108,11 @@ def refuse_other_sites() -> None:
         raise ServiceError("forbidden")
     if site is None and origin is not None and host_of(origin) not in ours:
         raise ServiceError("forbidden")
-    if request.mimetype not in ("", "application/json"):
+    uploads = getattr(current_app.view_functions.get(request.endpoint or ""), "uploads", False)
+    is_upload = (
+        uploads and request.mimetype == "multipart/form-data" and "text/html" not in request.accept_mimetypes.values()
+    )
+    if not is_upload and request.mimetype not in ("", "application/json"):
         raise ServiceError("unsupported_media_type")
 
 

@@ -10,6 +10,8 @@ from service.clock import now as read_clock
 from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
+from service.notify.notices import log
+from service.notify.notices.schemas import FatesIn, FatesOut
 from service.org import roster
 from service.org.models import Member
 from service.org.people import attachments, binding, certificates, members, offices
@@ -48,6 +50,16 @@ def show(member_id: int) -> dict[str, Any]:
     Phone and identity number as their last four characters.
     """
     return members.shown(member_of(g.organiser, member_id))
+
+
+@bp.get(f"{MEMBER}/notices")
+@granted("roster")
+@bp.input(FatesIn, location="query")
+@bp.output(FatesOut)
+def told(member_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
+    """List what a member was told, by which channel and with what fate, the newest first"""
+    page = log.of_member(g.organiser, member_of(g.organiser, member_id).id, **query_data)
+    return {"deliveries": page, "next": page[-1].id if len(page) == query_data["limit"] else None}
 
 
 @bp.patch(MEMBER)
