@@ -81,7 +81,7 @@ def test_two_administrators_open_grant_and_let_back_in(browser: Browser, house: 
         owner.get_by_label("新密码").fill(CHOSEN)
         owner.get_by_role("button", name="登录", exact=True).click()
         expect(owner.get_by_role("button", name="退出")).to_be_visible()
-        granter.press("收回")
+        granter.press("收回成都市的名册与考勤授权")
         granter.press("确定收回")
         expect(granter.page.get_by_text("显示已失效的 1 项")).to_be_visible()
         assert [one[2] for one in grants_of(house, "zhou")].count(True) == 1

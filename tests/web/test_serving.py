@@ -67,4 +67,4 @@ def test_pages_that_were_never_built_say_so(
 
 def test_the_pages_are_told_the_demo_and_the_phone_page(client: FlaskClient) -> None:
     answer = client.get("/m/settings.json", base_url="http://192.168.1.20:8000")
-    assert answer.json == {"demo": False, "phone": "http://192.168.1.20:8000/m/"}
+    assert answer.json == {"demo": False, "phone": "http://192.168.1.20:8000/m/", "provider": None}
