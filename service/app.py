@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apiflask import APIFlask
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from flask_socketio import SocketIO
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -238,5 +238,7 @@ def register_probes(app: APIFlask, board: metrics.Board) -> None:
 
 def refuse_large_bodies() -> None:
     """Before anybody is asked who he is, and whether or not the door reads a body."""
-    if (request.content_length or 0) > MAX_BODY_BYTES:
+    door = current_app.view_functions.get(request.endpoint or "")
+    most = request.max_content_length = getattr(door, "most_bytes", MAX_BODY_BYTES)
+    if (request.content_length or 0) > most:
         raise ServiceError("body_too_large")

@@ -1,15 +1,13 @@
 """REST doors of check-ins: a member's own, and what an organiser enters, confirms, takes back and settles."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Flask, g, request
+from flask import Flask, g
 from flask.sansio.blueprints import BlueprintSetupState
 from marshmallow import ValidationError
 
-from service.auth import granted, member_required
+from service.auth import granted, member_required, roomy
 from service.checkin import annulling, desk, refusals, rules
 from service.checkin.models import CheckIn, Refusal
 from service.checkin.records import Attempt, check_ins_of
@@ -36,18 +34,6 @@ ACTIVITY = "/activities/<int(max=9223372036854775807):activity_id>"
 CHECK_IN = f"{ACTIVITY}/check-ins/<int(max=9223372036854775807):check_in_id>"
 # 500 entries with a reason each, escaped.
 BATCH_BYTES = 1024 * 1024
-View = TypeVar("View", bound=Callable[..., Any])
-
-
-def roomy(view: View) -> View:
-    """Let `view` take a body of a whole batch."""
-
-    @wraps(view)
-    def wider(*args: Any, **kwargs: Any) -> Any:
-        request.max_content_length = BATCH_BYTES
-        return view(*args, **kwargs)
-
-    return wider  # type: ignore[return-value]
 
 
 @bp.record_once
@@ -100,7 +86,7 @@ def undo(activity_id: int, reference: str) -> dict[str, Any]:
 @bp.post(f"{ACTIVITY}/check-ins/batch")
 @granted("roster")
 @per_account
-@roomy
+@roomy(BATCH_BYTES)
 @bp.input(BatchIn)
 @bp.output(BatchOut)
 def enter(activity_id: int, json_data: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ GUESSES: dict[str, Guess] = {
     },
     "/sessions/refresh": lambda n, _: {"json": {"refresh_token": f"{n:043}"}},
     "/gates/pairing": lambda _, __: {"json": {"code": NOWHERE}},
+    "/gates/state": lambda n, _: {"json": {"gate": n + 1, "proof": "x" * 43}},
 }
 # It is shut but in the demo, where there is nobody's data.
 SHUT = {"/demo/guests"}

@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 from flask import g
 from marshmallow import ValidationError
 
-from service.auth import granted
+from service.auth import granted, roomy
 from service.checkin.group import figures, sessions, ticks
 from service.checkin.group.models import GroupSession
 from service.checkin.group.schemas import (
@@ -20,7 +20,7 @@ from service.checkin.group.schemas import (
 from service.checkin.group.sessions import Screen
 from service.checkin.group.ticks import Tick
 from service.checkin.schemas import BatchOut
-from service.checkin.views import roomy, told, unread
+from service.checkin.views import BATCH_BYTES, told, unread
 from service.clock import now as read_clock
 from service.limits import per_account
 
@@ -55,7 +55,7 @@ def list_sessions(activity_id: int) -> dict[str, Any]:
 @bp.post(f"{SESSION}/ticks")
 @granted("roster")
 @per_account
-@roomy
+@roomy(BATCH_BYTES)
 @bp.input(TicksIn)
 @bp.output(BatchOut)
 def tick(activity_id: int, group_session_id: int, json_data: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class PaperListIn(Schema):
     whole = fields.Boolean(load_default=False, metadata={"description": "All of it, or nothing if a row is refused."})
 
 
-class FateOut(Schema):
+class PaperRowOut(Schema):
     """What became of a row, or would."""
 
     row = fields.Integer(metadata={"description": "As the sheet numbers it; the headings are 1."})
@@ -37,4 +37,4 @@ class PaperListOut(Schema):
 
     written = fields.Boolean()
     counts = fields.Dict(values=fields.Integer())
-    rows = fields.List(fields.Nested(FateOut))
+    rows = fields.List(fields.Nested(PaperRowOut))

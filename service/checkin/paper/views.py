@@ -48,6 +48,6 @@ def enter(activity_id: int, form_and_files_data: dict[str, Any]) -> dict[str, An
 
 
 def shown(fate: Fate) -> dict[str, Any]:
-    """A fate as FateOut wants it."""
+    """A fate as PaperRowOut wants it."""
     told = {name: getattr(fate, name) for name in ("row", "fate", "member", "reason", "happened_at")}
     return told | {"explanation": explained(fate.reason, language_of_request()) if fate.reason else None}
