@@ -200,7 +200,7 @@ export const en: Record<MessageKey, string> = {
   listSeparator: ', ',
   loading: 'Loading…',
 
-  organiserLogIn: 'Organisers’ log-in',
+  organiserLogIn: 'Organiser log-in',
   login: 'Login',
   password: 'Password',
   logIn: 'Log in',
