@@ -130,6 +130,7 @@ LISTS = {
     "GET /activities/{activity}/flags": ("branch_secretary", "flags", "flag"),
     "GET /organisers/desk": ("branch_secretary", "activities", "activity"),
     "GET /accounts": ("security_administrator", "accounts", "account"),
+    "GET /accounts/organisations?name=党支部": ("system_administrator", "organisations", "branch"),
     "GET /recoveries": ("security_administrator", "recoveries", "recovery"),
     "GET /accounts/{account}/grants": ("security_administrator", "grants", "grant"),
 }
