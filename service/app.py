@@ -5,7 +5,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apiflask import APIFlask
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
+from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service import document, errors, limits, metrics, probes, valkey
@@ -36,11 +37,26 @@ SECURITY_HEADERS = {
 TRANSPORT_SECURITY = "max-age=31536000"
 
 
+class NoSession(SessionInterface):
+    """No session of Flask's, whose cookie nothing here reads; to open one takes longer than to check a token."""
+
+    class Nothing(dict[str, Any], SessionMixin):
+        """Forgotten when the request is over."""
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin:
+        """An empty one."""
+        return self.Nothing()
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Keep nothing."""
+
+
 def create_app(config: Config | None = None) -> APIFlask:
     """The web application with every room; settings come from the environment unless given."""
     config = config or Config.from_env()
     app = APIFlask("service", title="春水 Chunshui", version="1", docs_path=None, spec_path="/openapi.json")
     configure(app, config)
+    app.session_interface = NoSession()
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
     options = {"async_mode": "gevent", "transports": ["websocket"], "namespaces": ["/organisers"]}

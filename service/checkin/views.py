@@ -25,9 +25,10 @@ from service.checkin.schemas import (
     SettlementIn,
 )
 from service.checkin.scope import activity_of, reached
+from service.checkin.together import Together
 from service.clock import now as read_clock
 from service.errors import ServiceError, language_of_request, problem
-from service.limits import per_account
+from service.limits import per_account, per_account_here
 
 bp = APIBlueprint("checkin", __name__, tag="Check-in")
 
@@ -35,6 +36,7 @@ ACTIVITY = "/activities/<int(max=9223372036854775807):activity_id>"
 CHECK_IN = f"{ACTIVITY}/check-ins/<int(max=9223372036854775807):check_in_id>"
 # 500 entries with a reason each, escaped.
 BATCH_BYTES = 1024 * 1024
+TOGETHER = Together()
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -58,7 +60,7 @@ def register(state: BlueprintSetupState) -> None:
 
 @bp.post(f"{ACTIVITY}/check-ins")
 @member_required
-@per_account
+@per_account_here
 @bp.input(OwnIn)
 @bp.output(CheckInOut, status_code=201)
 @bp.doc(
@@ -77,7 +79,7 @@ def check_in(activity_id: int, json_data: dict[str, Any]) -> tuple[dict[str, Any
     method = "self" if json_data["code"] is None else "onsite_qr"
     who = {"member": actor.member, "organisation": actor.organisation, "place": actor.place}
     attempt = Attempt(**who, method=method, **json_data)
-    [answer] = rules.check_in(activity_id, [attempt], read_clock())
+    answer = TOGETHER.check_in(activity_id, attempt)
     if answer.record is None:
         raise refused(answer.refusal)
     return answer.record._asdict(), 200 if answer.repeat else 201
