@@ -32,6 +32,7 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("member", "POST /activities/{activity_id}/check-ins", {"reference": "reference-1"}),
     ("organiser", "GET /activities/{activity_id}", None),
     ("organiser", "PATCH /activities/{activity_id}", {"theme": "x"}),
+    ("organiser", "POST /activities/{activity_id}/check-in-calls", {}),
     ("organiser", "GET /streams/{stream_id}/curve", None),
     ("organiser", "GET /members/{member_id}", None),
     ("organiser", "PATCH /members/{member_id}", {"name": "李四"}),

@@ -19,7 +19,8 @@ from service.extensions import db
 
 EVENTS = frozenset(
     {
-        "account.changed", "account.created", "audit.pruned", "basis.recorded", "client.changed", "client.created",
+        "account.changed", "account.created", "audit.pruned", "basis.recorded", "checkin.called", "client.changed",
+        "client.created",
         "consent.given", "consent.withdrawn", "data.exported", "grant.given", "grant.withdrawn", "key.rotated",
         "login", "login.failed", "logout", "person.corrected", "person.erased", "person.exported", "plaintext.read",
         "rows.pseudonymised",

@@ -10,13 +10,15 @@ from flask.sansio.blueprints import BlueprintSetupState
 from marshmallow import ValidationError
 
 from service.auth import granted, member_required
-from service.checkin import annulling, desk, refusals, rules
+from service.checkin import annulling, calling, desk, refusals, rules
 from service.checkin.models import CheckIn, Refusal
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.schemas import (
     AnnulIn,
     BatchIn,
     BatchOut,
+    CallIn,
+    CallOut,
     CheckInOut,
     EntryIn,
     OwnIn,
@@ -141,6 +143,19 @@ def annul(activity_id: int, check_in_id: int, json_data: dict[str, Any]) -> dict
     visible = reached(g.organiser, CheckIn.member_id, now)
     done = annulling.annul(activity_id, check_in_id, visible=visible, by=g.organiser.id, now=now, **json_data)
     return done._asdict()
+
+
+@bp.post(f"{ACTIVITY}/check-in-calls")
+@granted("activities")
+@per_account
+@bp.input(CallIn)
+@bp.output(CallOut)
+def call(activity_id: int, json_data: dict[str, Any]) -> Any:
+    """Ask everybody in a sitting's streams to check in now
+
+    Their pages show it within seconds. Asked again within half a minute it is the same call.
+    """
+    return calling.call(g.organiser, activity_id, json_data["sitting"], read_clock())
 
 
 @bp.get(f"{ACTIVITY}/check-in-refusals")

@@ -8,6 +8,7 @@ import pytest
 import uvloop
 
 from service.app import gateway_handlers
+from service.clock import iso
 from service.live import errands
 from tests.live.stage import Member, Stage, member, serving, until
 
@@ -194,5 +195,34 @@ def test_a_defect_costs_its_batch_an_answer_and_no_more(stage: Stage) -> None:
         async with serving(stage.config(), {"check_in": handler}) as (_, port), member(port, 1) as phone:
             assert (await phone.ask("check_in", {}))["error"]["code"] == "internal"
             assert await phone.ask("check_in", {}) == {"ok": True}
+
+    uvloop.run(story())
+
+
+def test_everybody_inside_is_asked_once_to_check_in_now(stage: Stage) -> None:
+    async def story() -> None:
+        stream, elsewhere = stage.stream(), stage.stream()
+        config = stage.config(deny_refresh_seconds=0.1)
+        async with serving(config) as (gateway, port), member(port, 1) as ana, member(port, 2) as ben:
+            await ana.join(stream)
+            await ben.join(elsewhere)
+            [[activity, sitting, called_at]] = stage.sql(
+                "UPDATE sittings SET checkin_called_at = now() FROM streams WHERE sitting_id = sittings.id"
+                " AND streams.id = %s RETURNING activity_id, sittings.id, checkin_called_at",
+                stream,
+            )
+            name, asked = await ana.next_event()
+            assert (name, asked) == (
+                "check_in_now",
+                {"stream": stream, "activity": activity, "sitting": sitting, "called_at": iso(called_at)},
+            )
+            # Read again and again, it is still the same call; whoever comes now sees on his page what is open.
+            begun = gateway.books.refreshes
+            await until(lambda: gateway.books.refreshes > begun + 3)
+            async with member(port, 3) as cleo:
+                assert (await cleo.join(stream))["ok"]
+                assert cleo.pushed == ben.pushed == ana.pushed == []
+                stage.sql("UPDATE sittings SET checkin_called_at = now() WHERE id = %s", sitting)
+                assert (await ana.next_event())[0] == (await cleo.next_event())[0] == "check_in_now"
 
     uvloop.run(story())
