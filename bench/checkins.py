@@ -27,10 +27,11 @@ POSTS, WARM_UP, LANES = 3_000, 300, 64
 MISSING_REPEATS = 5
 
 NOTE = f"""\
-Check-ins: {{members:,}} members in {BRANCHES:,} branches of a province, all expected at one activity. Batches: {ROUNDS}
-× {BATCHES} of {BATCH} members by the rule itself, one worker, median; the time of PostgreSQL is in it. Missing: the first
-page at a node, at the level that takes longest. REST: {ROUNDS} interleaved rounds of {POSTS:,} by {LANES} kept-alive
-connections, medians; one process each. Ours and Express answer after the commit, bare Flask remembers nothing."""
+Check-ins: {{members:,}} members in {BRANCHES:,} branches of a province, all expected at one activity.
+Batches: {ROUNDS} × {BATCHES} of {BATCH} members by the rule itself, one worker, median; PostgreSQL's time is in it.
+Missing: the first page at a node, at the level that takes longest. REST: {ROUNDS} interleaved rounds of {POSTS:,}
+by {LANES} kept-alive connections, medians; one process each. Ours and Express answer after the commit, bare Flask
+remembers nothing."""
 
 Said = Callable[[str], None]
 Measured = tuple[list[Figure], list[str]]
