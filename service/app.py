@@ -5,7 +5,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apiflask import APIFlask
-from flask import Flask, Response, current_app, request
+from flask import Flask, Request, Response, current_app, request
+from flask.sessions import SessionInterface, SessionMixin
 from flask_socketio import SocketIO
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -28,6 +29,20 @@ API = "/api/v1"
 MAX_BODY_BYTES = 64 * 1024
 
 
+class NoSession(SessionInterface):
+    """No session of Flask's, whose cookie nothing here reads; to open one takes longer than to check a token."""
+
+    class Nothing(dict[str, Any], SessionMixin):
+        """Forgotten when the request is over."""
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin:
+        """An empty one."""
+        return self.Nothing()
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Keep nothing."""
+
+
 def create_app(config: Config | None = None) -> APIFlask:
     """The web application with every room; settings come from the environment unless given."""
     config = config or Config.from_env()
@@ -35,6 +50,7 @@ def create_app(config: Config | None = None) -> APIFlask:
     own: dict[str, Any] = {"static_folder": None, "docs_path": None, "spec_path": "/openapi.json"}
     app = APIFlask("service", title="春水 Chunshui", version="1", **own)
     configure(app, config)
+    app.session_interface = NoSession()
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
     options = {"async_mode": "gevent", "transports": ["websocket"], "namespaces": ["/organisers"]}

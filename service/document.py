@@ -108,6 +108,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "people.end_office": (409,),
     "activity.create": (409,),
     "activity.edit": (409,),
+    "checkin.call": (409,),
     "checkin.check_in": (409,),
     "checkin.undo": (409,),
     "checkin.undo_entry": (409,),

@@ -268,6 +268,7 @@ def attendance_bodies(numbers: dict[str, int], texts: dict[str, str], today: str
     absent = numbers["absent"]
     return {
         "POST /activities/{activity_id}/check-ins": {"reference": REFERENCE},
+        "POST /activities/{activity_id}/check-in-calls": {"sitting": None},
         "POST /activities/{activity_id}/check-ins/batch": {
             "check_ins": [{"member": absent, "method": "paper", "reference": "reference-2"}]
         },

@@ -89,6 +89,7 @@ THINGS: dict[str, tuple[str, Any]] = {
     "PUT /attachments/{attachment}/confirmation": ("organiser", None),
     "DELETE /attachments/{attachment}": ("organiser", None),
     "PUT /activities/{activity}/attendance-terms": ("organiser", {"late_minutes": 5}),
+    "POST /activities/{activity}/check-in-calls": ("organiser", {}),
     "POST /activities/{activity}/gates/{gate}/pairing": ("organiser", None),
     "DELETE /activities/{activity}/gates/{gate}": ("organiser", None),
     "GET /activities/{held}/attendance?node={city}": ("branch_secretary", None),

@@ -36,6 +36,7 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("member", "GET /activities/{activity_id}/my-attendance", None),
     ("organiser", "GET /activities/{activity_id}", None),
     ("organiser", "PATCH /activities/{activity_id}", {"theme": "x"}),
+    ("organiser", "POST /activities/{activity_id}/check-in-calls", {}),
     ("organiser", "GET /streams/{stream_id}/curve", None),
     ("organiser", "GET /activities/{activity_id}/make-ups", None),
     ("organiser", "POST /activities/{activity_id}/make-ups/{make_up_id}/annulment", {"reason": "误记"}),
