@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from bench import cold, day, density, fanout, figures, joins, million, recovery, roster, soak, tls, tree
+from bench import cold, day, deliveries, density, fanout, figures, joins, million, recovery, roster, soak, tls, tree
 from bench.figures import Figure
 from bench.stage import Stage, open_stage
 
@@ -18,6 +18,7 @@ ROWS = (
     fanout.measure,
     recovery.measure,
     cold.measure,
+    deliveries.measure,
     *REGISTERS,
 )
 
@@ -66,11 +67,17 @@ def hold_many(members: int) -> Measured:
     return million.hold(members, say)
 
 
+def many_deliveries(number: int) -> Measured:
+    """Deliveries with faults."""
+    return deliveries.hold(number, say)
+
+
 COMMANDS: dict[str, tuple[Callable[[int], Measured], str, int]] = {
     "rows": (rows, "make bench", 0),
     "registers": (registers, "make bench-registers", 0),
     "day": (whole_day, "make bench-150k", day.FULL_SIZE),
     "soak": (long_soak, "make soak", soak.FULL_SIZE),
+    "deliveries": (many_deliveries, "make bench-deliveries", deliveries.FULL_SIZE),
     "million": (hold_many, "make bench-1m", million.FULL_SIZE),
 }
 

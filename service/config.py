@@ -173,6 +173,9 @@ class Config:
     wechat_templates: str = setting(
         "", "JSON: for each kind of notice its template and the fact of each field (docs/notices.md)."
     )
+    channel_paces: str = setting(
+        "", 'JSON: what providers bear where it is not as usual: {"jpush": {"per_second": 100, "per_day": 0}}.'
+    )
     apns_url: str = setting("https://api.push.apple.com", "Apple's push service; api.sandbox… for development builds.")
     apns_key: str = secret("", "The provider's signing key, PEM as in the .p8 file; empty: no such channel.")
     apns_key_id: str = setting("", "Id of that key.")
@@ -262,6 +265,7 @@ class Config:
             ),
             (self.wechat_message_state not in ("developer", "trial", "formal"), "WECHAT_MESSAGE_STATE: developer, …"),
             (not _are_templates(self.wechat_templates), "WECHAT_TEMPLATES: JSON of {kind: {id, fields}}"),
+            (not _are_paces(self.channel_paces), "CHANNEL_PACES: JSON of {channel: {per_second, per_day}}"),
             (any(apple) and not all(apple), "APNS_KEY: needs APNS_KEY_ID, APNS_TEAM and APNS_TOPIC beside it"),
             (bool(self.fcm_account) and not self.fcm_legal_basis, "FCM_ACCOUNT: needs FCM_LEGAL_BASIS beside it"),
             (bool(self.fcm_account) and not _is_account(self.fcm_account), "FCM_ACCOUNT: JSON of a service account"),
@@ -351,6 +355,15 @@ def _are_templates(text: str) -> bool:
         return all(isinstance(one["id"], str) and one["fields"].keys() for one in kinds)
     except (ValueError, TypeError, KeyError, AttributeError):
         return False
+
+
+def _are_paces(text: str) -> bool:
+    """Whether the notify room can read it: for each channel how many a second and, 0 for any number, a day."""
+    try:
+        paces = [(one["per_second"], one["per_day"]) for one in json.loads(text or "{}").values()]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+    return all(isinstance(n, int) for pace in paces for n in pace) and all(a > 0 <= b for a, b in paces)
 
 
 def _are_networks(text: str) -> bool:

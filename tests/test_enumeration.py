@@ -58,6 +58,8 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "GET /organisations/{number}/changes", None),
     ("organiser", "POST /organisations/{number}/changes", {"kind": "renamed", "name": "新"}),
     ("organiser", "POST /organisations", ORGANISATION),
+    ("organiser", "POST /endpoints/{endpoint_id}/enabling", None),
+    ("organiser", "POST /endpoints/{endpoint_id}/replay", {"since": "2026-01-01T00:00:00Z"}),
     ("organiser", "GET /endpoints/{endpoint_id}/deliveries", None),
     ("organiser", "POST /endpoints/{endpoint_id}/deliveries/{delivery_id}/retry", None),
     ("organiser", "DELETE /endpoints/{endpoint_id}", None),
