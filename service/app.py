@@ -5,46 +5,41 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apiflask import APIFlask
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
+from flask_socketio import SocketIO
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service import document, errors, limits, metrics, probes, valkey
+from service import document, errors, headers, limits, metrics, probes, valkey
 from service.auth import public
 from service.clock import day_of, now
 from service.config import Config
 from service.deadline import Deadline, database_answers
 from service.errors import ServiceError
-from service.extensions import db, migrate, socketio
+from service.extensions import db, migrate
 from service.traffic import Traffic
 
 if TYPE_CHECKING:
     from service.holdings import Holding
+    from service.live.errands import Handler
     from service.notify.notices.audience import Audience
     from service.working import Task
 
 API = "/api/v1"
 MAX_BODY_BYTES = 64 * 1024
-# The pages have a policy of their own (service.pages); nothing else is a page.
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
-}
-# Whoever came by TLS once comes by TLS for a year.
-TRANSPORT_SECURITY = "max-age=31536000"
 
 
 def create_app(config: Config | None = None) -> APIFlask:
     """The web application with every room; settings come from the environment unless given."""
     config = config or Config.from_env()
-    app = APIFlask("service", title="春水 Chunshui", version="1", docs_path=None, spec_path="/openapi.json")
+    # The pages room serves the built files; the framework's own way would pass the pages' policy by.
+    own: dict[str, Any] = {"static_folder": None, "docs_path": None, "spec_path": "/openapi.json"}
+    app = APIFlask("service", title="春水 Chunshui", version="1", **own)
     configure(app, config)
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
     options = {"async_mode": "gevent", "transports": ["websocket"], "namespaces": ["/organisers"]}
-    socketio.init_app(app, cors_allowed_origins=None, **options)
+    # Not bound late as the others are: it serves the application that was bound last, and no other.
+    SocketIO(app, cors_allowed_origins=None, **options)
     errors.init_app(app)
     board = metrics.Board("web")
     app.extensions["traffic"] = traffic = Traffic(app, board)
@@ -53,7 +48,8 @@ def create_app(config: Config | None = None) -> APIFlask:
     register_probes(app, board)
     app.security_schemes = document.SCHEMES
     app.spec_processor(partial(document.complete, app))
-    app.after_request(secure)
+    app.before_request(refuse_large_bodies)
+    headers.init_app(app)
     app.wsgi_app = traffic.around(Deadline(app, app.wsgi_app))  # type: ignore[assignment, method-assign]
     return app
 
@@ -108,6 +104,7 @@ def holdings() -> "list[Holding]":
 
 def load_models() -> None:
     """Make every table known, also to a command that needs none of the routes."""
+    import service.checkin.group.models
     import service.checkin.onsite.models
     import service.notify.callbacks.models
     import service.org.accounts.models
@@ -127,7 +124,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.notify.backlog import Backlog
     from service.notify.callbacks import rules as callbacks
     from service.notify.courier import Courier, keep_house
-    from service.notify.notices import ledger
+    from service.notify.notices import carrying, ledger
     from service.org.accounts.keeping import keep_house as keep_accounts
     from service.org.keeping import forget_expired as keeping_logins
     from service.org.person import rights
@@ -137,7 +134,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     config: Config = app.config["CHUNSHUI"]
     reaping.register_ledger(app, checked_in, taken_back)
     app.extensions["audiences"] = audiences()
-    app.extensions["wechat_listeners"] = [ledger.listen]
+    app.extensions["wechat_listeners"] = [ledger.listen, carrying.listen]
     backlog = Backlog(board)
     repeated = board.counter(
         "deliveries_repeated", "Deliveries taken over from a worker that died: each may come twice."
@@ -172,13 +169,24 @@ def audiences() -> "dict[str, Audience]":
     return {"activity": reminders.audience}
 
 
+def gateway_handlers(config: Config) -> "dict[str, Handler]":
+    """What members ask for over the gateway besides joining, by event, room by room."""
+    from service.checkin import events as checkin
+
+    app = create_core(config)
+    return {"check_in": checkin.handler(app)}
+
+
 def register_rooms(app: APIFlask) -> None:
     """Every room's routes and socket events."""
     from service import pages
     from service.activity import views as activity
     from service.checkin import views as checkin
     from service.checkin.attendance import views as attendance
+    from service.checkin.group import views as group
     from service.checkin.onsite import views as onsite
+    from service.checkin.paper import views as paper
+    from service.checkin.roll import views as roll
     from service.live import events as live_events
     from service.live import views as live
     from service.notify import views as notify
@@ -187,17 +195,19 @@ def register_rooms(app: APIFlask) -> None:
     from service.org import access
     from service.org import views as org
     from service.org.accounts import views as accounts
+    from service.org.accounts.provider import views as provider
     from service.org.geography import views as geography
     from service.org.people import views as people
     from service.org.person import views as person
     from service.org.tree import views as tree
 
     access.init_app(app)
-    of_org = (org, accounts, geography, tree, people, person)
-    for room in (*of_org, activity, live, checkin, attendance, onsite, notify, notices, callbacks):
+    of_org = (org, accounts, provider, geography, tree, people, person)
+    of_checkin = (checkin, attendance, roll, onsite, group, paper)
+    for room in (*of_org, activity, live, *of_checkin, notify, notices, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
-    live_events.init_app(app, socketio)
+    live_events.init_app(app)
 
 
 def register_probes(app: APIFlask, board: metrics.Board) -> None:
@@ -226,12 +236,9 @@ def register_probes(app: APIFlask, board: metrics.Board) -> None:
         return Response(board.page(), content_type=metrics.KIND)
 
 
-def secure(response: Response) -> Response:
-    """Add the headers that every answer carries; what the API says is for its asker alone, and for now."""
-    if request.path.startswith(API):
-        response.headers.setdefault("Cache-Control", "no-store")
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", TRANSPORT_SECURITY)
-    return response
+def refuse_large_bodies() -> None:
+    """Before anybody is asked who he is, and whether or not the door reads a body."""
+    door = current_app.view_functions.get(request.endpoint or "")
+    most = request.max_content_length = getattr(door, "most_bytes", MAX_BODY_BYTES)
+    if (request.content_length or 0) > most:
+        raise ServiceError("body_too_large")

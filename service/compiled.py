@@ -17,9 +17,9 @@ from typing import Final
 
 SOURCE: Final = Path(__file__).parent
 MODULES: Final = (
-    "tokens", "live/addresses", "live/audience", "live/claims", "live/connection", "live/devices", "live/gate",
-    "live/gateway", "live/pace", "live/packets", "live/presence", "live/pressure", "live/protocol", "live/sockets",
-    "live/stays", "live/tally", "live/upgrade", "live/websocket", "live/wheel",
+    "arrays", "tokens", "live/addresses", "live/audience", "live/claims", "live/connection", "live/devices",
+    "live/gate", "live/gateway", "live/pace", "live/packets", "live/presence", "live/pressure", "live/protocol",
+    "live/sockets", "live/stays", "live/tally", "live/upgrade", "live/websocket", "live/wheel",
 )  # fmt: skip
 PURE: Final = "CHUNSHUI_PURE"  # set in the environment: run everything as it is written
 

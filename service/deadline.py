@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.errors import PASSED, ServiceError, respond
 from service.extensions import db
+from service.headers import secure
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -44,7 +45,7 @@ class Deadline:
                 raise
             self._app.logger.warning("request given up after %s s", SECONDS)
             with self._app.request_context(environ):
-                answer = respond(ServiceError("database_unavailable", retry_after=2))
+                answer = secure(respond(ServiceError("database_unavailable", retry_after=2)))
             return answer(environ, start_response)
 
 

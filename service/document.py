@@ -45,6 +45,10 @@ PROBLEM = {
     "required": ["type", "title", "status", "code"],
 }
 IMAGE = {"image/svg+xml": {"schema": {"type": "string"}}}
+REDIRECT = {
+    "content": {"text/html": {"schema": {"type": "string"}}},
+    "headers": {"Location": {"schema": {"type": "string"}}},
+}
 # OAuth's form, which is read as RFC 6749 says and not as our JSON is.
 CREDENTIALS = {
     "type": "object",
@@ -66,6 +70,9 @@ ALSO: dict[str, tuple[int, ...]] = {
     "accounts.give": (409,),
     "accounts.register_client": (409,),
     "accounts.token": (401,),
+    "provider.depart": (404,),
+    "provider.arrive": (401, 404),
+    "provider.link": (404,),
     "activity.tell": (409,),
     "activity.preview": (409,),
     "notices.subscribe": (409,),
@@ -90,6 +97,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "activity.edit": (409,),
     "checkin.check_in": (409,),
     "checkin.undo": (409,),
+    "checkin.undo_entry": (409,),
     "checkin.confirm": (409,),
     "attendance.agree": (409,),
     "attendance.missing": (409,),
@@ -98,8 +106,11 @@ ALSO: dict[str, tuple[int, ...]] = {
     "attendance.ask_leave_for": (409,),
     "attendance.decide_leave": (409,),
     "attendance.make_up": (409,),
+    "group.begin": (409,),
+    "group.count_heads": (409,),
     "onsite.register": (409,),
     "onsite.pair": (403,),
+    "onsite.state": (403,),
 }
 
 
@@ -132,6 +143,9 @@ def describe(view: Callable[..., Any], rule: Rule, method: str, operation: dict[
         operation["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": CREDENTIALS}}}
     if rule.rule.endswith(".svg"):
         operation["responses"]["200"]["content"] = IMAGE
+    if "303" in operation["responses"]:
+        operation["responses"].pop("200", None)
+        operation["responses"]["303"].update(REDIRECT)
     schemas = {name: parameter(kind, int(most or 0)) for kind, most, name in PARAMETER.findall(rule.rule)}
     for one in operation.get("parameters", ()):
         if one["in"] == "path":

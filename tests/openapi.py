@@ -1,5 +1,6 @@
 """What the run over the OpenAPI document needs: two provinces, who asks, and a call of each operation that succeeds."""
 
+import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,9 +9,13 @@ from flask import current_app
 from sqlalchemy import insert, true
 
 from service.activity.models import Activity
-from service.checkin import refusals
-from service.checkin.attendance import leaves, roster
+from service.checkin import desk, refusals
+from service.checkin.attendance import leaves, make_ups, roster
+from service.checkin.attendance.make_ups import Effort
+from service.checkin.group import sessions
+from service.checkin.group.sessions import Screen
 from service.checkin.onsite import gates
+from service.checkin.onsite.codes import proof_of
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.rules import check_in
 from service.config import Config
@@ -72,13 +77,18 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     stream.title, stream.sources[0].url = f"直播{mark}", f"https://live.example.org/{mark}.m3u8"
     push, secrets, issued = make_programme(organiser, mark, now)
     gate, pairing = gates.register(organiser, activity.id, f"门口{mark}", now)
+    watching = Screen(reference="screen-1", organisation=branch.id, place=f"村活动室{mark}", screen="tv")
+    desk.enter(organiser, coming.id, [desk.Entry(member=member.id, reference="entry-of-1", method="group")], now)
     notice, dead, lies = make_notice(activity, member, path=city.path, text=f"通知{mark}", now=now)
+    paired = gates.pair(gates.register(organiser, activity.id, f"大厅{mark}", now)[1], now)
     numbers = {
         **make_attendance(activity, member, other, mark, now),
+        "group_session_id": sessions.begin(organiser, activity.id, watching, now)[0].id,
         "notice_id": notice.id,
         "told_id": dead.id,
         "item_id": lies.id,
         "gate_id": gate.id,
+        "paired": paired.gate.id,
         "unfrozen": coming.id,
         "activity_id": activity.id,
         "sitting": activity.sittings[0].id,
@@ -97,6 +107,7 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     }
     texts = {
         "pairing": pairing,
+        "proof": base64.urlsafe_b64encode(proof_of(paired.key)).decode(),
         "invitation": make_invitation(member=make_member(organisation=branch, name=f"赵{mark}")),
         **secrets,
         "code": code_at(factor.pending(organiser.id, "x", keys=config.secrets).secret, now),
@@ -138,15 +149,18 @@ def make_programme(organiser: Organiser, mark: str, now: datetime) -> tuple[dict
 def make_attendance(
     activity: Activity, member: Member, organiser: Organiser, mark: str, now: datetime
 ) -> dict[str, int]:
-    """A check-in of one's own, a proxy to confirm, a refusal, a request for leave, and a frozen roster."""
+    """A check-in of one's own, a proxy to confirm, a refusal, a request for leave, a make-up, and a frozen roster."""
     absent = make_member(organisation=member.organisation, name=f"钱{mark}")
     place = member.place.path if member.place else ""
     own = Attempt(member=member.id, organisation=member.organisation.path, place=place, reference=REFERENCE)
     where: dict[str, Any] = {"member": absent.id, "organisation": absent.organisation.path, "place": ""}
     proxy = Attempt(**where, reference="proxy-of-1", method="proxy", entered_by=organiser.id, reason=f"无手机{mark}")
     check_in(activity.id, [own, proxy, Attempt(**where, reference="reference-0", sitting=10**12)], now)
+    ill = make_member(organisation=member.organisation, name=f"孙{mark}")
     roster.freeze(activity.id, now)
+    replay = Effort(reference="reference-8", kind="replay", reason=f"回看{mark}", happened_at=now)
     return {
+        "make_up_id": make_ups.make_up(activity.id, ill.id, replay, by=organiser.id, now=now)[0].id,
         "absent": absent.id,
         "check_in_id": check_ins_of(activity.id, absent.id)[0].id,
         "refusal_id": refusals.waiting(activity.id, true())[0].id,
@@ -214,7 +228,7 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /endpoints": {"url": "https://example.org/hook", "topics": ["stream.count"]},
         "POST /activities": {"kind": "training", "theme": "学习", "organisers": holding, "sittings": [window]},
         "PATCH /activities/{activity_id}": {"theme": "新主题"},
-        **attendance_bodies(numbers, texts["pairing"], today),
+        **attendance_bodies(numbers, texts, today),
         "POST /oauth/token": {
             "grant_type": "client_credentials",
             "client_id": texts["client_id"],
@@ -231,13 +245,14 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /organisers/recovery": {
             "login": texts["recovered"], "code": texts["recovery"], "password": new_password
         },
+        "POST /organisers/me/provider": {"password": PASSWORD},
         "PUT /organisers/me/password": {"password": PASSWORD, "new_password": new_password},
         "POST /organisers/me/second-factor": {"password": PASSWORD},
         "POST /organisers/me/second-factor/confirmation": {"code": texts["code"]},
     }  # fmt: skip
 
 
-def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict[str, dict[str, Any]]:
+def attendance_bodies(numbers: dict[str, int], texts: dict[str, str], today: str) -> dict[str, dict[str, Any]]:
     """The same of the checkin room."""
     absent = numbers["absent"]
     return {
@@ -258,11 +273,21 @@ def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict
             "reason": "回看",
             "happened_at": datetime.now(UTC).isoformat(),
         },
+        "POST /activities/{activity_id}/make-ups/{make_up_id}/annulment": {"reason": "误记"},
         "POST /activities/{activity_id}/guests": {"member": absent},
         "POST /members/{member_id}/exemptions": {"reason": "高龄", "starts_on": today},
         "POST /activities/{activity_id}/gates": {"name": "门口"},
-        "POST /gates/pairing": {"code": pairing},
-    }
+        "POST /activities/{activity_id}/group-sessions": {
+            "reference": "screen-2", "organisation": numbers["number"], "place": "村活动室", "screen": "tv"
+        },
+        "POST /activities/{activity_id}/group-sessions/{group_session_id}/ticks": {
+            "ticks": [{"member": absent, "reference": "reference-4"}]
+        },
+        "PUT /activities/{activity_id}/group-sessions/{group_session_id}/headcount": {"people": 40},
+        "POST /activities/{activity_id}/paper-lists": {"file": f"党员编号,姓名\n{absent},钱\n".encode()},
+        "POST /gates/pairing": {"code": texts["pairing"]},
+        "POST /gates/state": {"gate": numbers["paired"], "proof": texts["proof"]},
+    }  # fmt: skip
 
 
 def sitting_window() -> dict[str, str]:

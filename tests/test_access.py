@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -17,7 +18,10 @@ from sqlalchemy.orm import Session
 
 from service.activity.models import Activity
 from service.checkin import refusals
-from service.checkin.attendance import leaves, roster
+from service.checkin.attendance import leaves, make_ups, roster
+from service.checkin.attendance.make_ups import Effort
+from service.checkin.group import sessions
+from service.checkin.group.sessions import Screen
 from service.checkin.onsite import gates
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.rules import check_in
@@ -43,6 +47,8 @@ API = "/api/v1"
 COOKIE = "chunshui_organiser"
 ACTORS = ("own", "sister", "receiving", "parent", "other", "none")
 REACHING = {"own", "parent"}
+# A file instead of a body.
+LIST = "党员编号,姓名\n".encode()
 NUMBER = re.compile(r"<[^>]+>")
 
 # Doors to one thing of the city's: its owners' role, and what is sent. "{x}" is the number of the city's x.
@@ -80,15 +86,22 @@ THINGS: dict[str, tuple[str, Any]] = {
     "DELETE /activities/{activity}/gates/{gate}": ("organiser", None),
     "GET /activities/{held}/attendance?node={city}": ("branch_secretary", None),
     "GET /activities/{held}/missing?node={city}": ("branch_secretary", None),
+    "GET /activities/{held}/roll?node={city}": ("branch_secretary", None),
     "POST /activities/{activity}/check-ins/batch": ("branch_secretary", {"check_ins": [{}]}),
     "PUT /activities/{activity}/check-ins/{proxy}/confirmation": ("branch_secretary", None),
     "POST /activities/{activity}/check-ins/{proxy}/annulment": ("branch_secretary", {"reason": "误签"}),
     "PUT /activities/{activity}/check-in-refusals/{refusal}/settlement": ("branch_secretary", {"settlement": "已补"}),
     "PUT /activities/{activity}/leaves/{leave}/decision": ("branch_secretary", {"approved": True}),
+    "POST /activities/{activity}/group-sessions/{group_session}/ticks": ("branch_secretary", {"ticks": [{}]}),
+    "PUT /activities/{activity}/group-sessions/{group_session}/headcount": ("branch_secretary", {"people": 40}),
+    "PUT /activities/{activity}/group-sessions/{group_session}/closure": ("branch_secretary", None),
+    "POST /activities/{activity}/paper-lists": ("branch_secretary", LIST),
+    "POST /activities/{held}/make-ups/{make_up}/annulment": ("branch_secretary", {"reason": "误记"}),
     "GET /members/{member}/exemptions": ("branch_secretary", None),
     "POST /clients/{client}/secrets": ("organiser", None),
     "DELETE /clients/{client}": ("organiser", None),
     "POST /accounts/{account}/recovery": ("system_administrator", None),
+    "DELETE /accounts/{account}/provider": ("system_administrator", None),
     "POST /recoveries/{recovery}/approval": ("security_administrator", None),
     "DELETE /grants/{grant}": ("security_administrator", None),
 }
@@ -102,6 +115,9 @@ LISTS = {
     "GET /activities/{activity}/check-in-refusals": ("branch_secretary", "refusals", "refusal"),
     "GET /activities/{activity}/gates": ("organiser", "gates", "gate"),
     "GET /activities/{activity}/leaves": ("branch_secretary", "leaves", "leave"),
+    "GET /activities/{activity}/group-sessions": ("branch_secretary", "group_sessions", "group_session"),
+    "GET /activities/{held}/make-ups": ("branch_secretary", "make_ups", "make_up"),
+    "GET /organisers/desk": ("branch_secretary", "activities", "activity"),
     "GET /accounts": ("security_administrator", "accounts", "account"),
     "GET /recoveries": ("security_administrator", "recoveries", "recovery"),
     "GET /accounts/{account}/grants": ("security_administrator", "grants", "grant"),
@@ -137,6 +153,15 @@ MAKING: dict[str, tuple[str, Callable[["World"], Any]]] = {
         lambda world: {"member": world.numbers["member"], "reason": "出差"},
     ),
     "POST /activities/{activity}/notices": ("organiser", lambda _: {"reference": "r", "kind": "announced"}),
+    "POST /activities/{activity}/group-sessions": (
+        "branch_secretary",
+        lambda world: {
+            "reference": "screen-2",
+            "organisation": world.numbers["branch"],
+            "place": "村活动室",
+            "screen": "tv",
+        },
+    ),
     "POST /activities/{activity}/gates": ("organiser", lambda world: {"name": "门口"}),
     "POST /activities/{activity}/guests": ("branch_secretary", lambda world: {"member": world.numbers["member"]}),
     "POST /activities/{held}/make-ups": (
@@ -165,9 +190,12 @@ OWN = {
     "POST /clients", "GET /me/data", "PATCH /me", "POST /me/erasure",
     "GET /me/consents", "POST /me/consents", "DELETE /me/consents/{purpose}", "GET /me/attachments",
     "POST /me/attachments", "POST /me/certificate", "DELETE /me/binding",
-    "DELETE /activities/{activity}/check-ins/{reference}", "POST /gates/pairing", "GET /me/notices",
+    "DELETE /activities/{activity}/check-ins/{reference}", "POST /gates/pairing", "POST /gates/state",
+    "GET /organisers/oidc", "GET /organisers/oidc/callback", "POST /organisers/me/provider",
+    "DELETE /organisers/me/provider", "GET /me/notices",
     "POST /me/notices/{item}/reading", "GET /me/notice-preferences", "PUT /me/notice-preferences", "PUT /me/devices",
     "DELETE /me/devices/{channel}", "POST /me/subscriptions",
+    "DELETE /activities/{activity}/members/{member}/check-ins/{entry}",
 }  # fmt: skip
 # Made under an organisation that is named in the body, or for the whole country; tests/activity and
 # tests/org/geography hold who may.
@@ -182,6 +210,7 @@ MEMBERS = {
     "GET /activities": None,
     "GET /activities/{activity}": None,
     "POST /activities/{activity}/check-ins": {"reference": "reference-1"},
+    "GET /activities/{activity}/my-attendance": None,
     "PUT /activities/{activity}/leave": {"reason": "出差"},
     "DELETE /activities/{activity}/leave": None,
 }
@@ -222,10 +251,16 @@ def world(app: APIFlask, db: Session) -> World:
     client, _ = clients.register(holder, name="推送", scopes=["events:read"], now=now)
     granter = make_organiser(organisation=province, role="security_administrator")[0]
     attended, held = attendance(activity, member, holder, now), make_activity(lead=city, invited=[city])
+    absent = make_member(organisation=branch)
     roster.freeze(held.id, now)
     notice, dead, _ = make_notice(activity, member, path=city.path)
+    watching = Screen(reference="screen-1", organisation=branch.id, place="村活动室", screen="tv")
+    desk = make_organiser(organisation=city, role="branch_secretary")[0]
+    replay = Effort(reference="reference-8", kind="replay", reason="回看", happened_at=now)
     numbers = {
+        "make_up": make_ups.make_up(held.id, absent.id, replay, by=holder.id, now=now)[0].id,
         **attended,
+        "group_session": sessions.begin(desk, activity.id, watching, now)[0].id,
         "notice": notice.id,
         "dead": dead.id,
         "held": held.id,
@@ -263,6 +298,8 @@ def attendance(activity: Activity, member: Member, holder: Organiser, now: datet
 
 def sent(client: FlaskClient, door: str, world: World, body: Any = None, **more: Any) -> Any:
     method, path = door.format(**world.numbers).split()
+    if isinstance(body, bytes):
+        return client.open(f"{API}{path}", method=method, data={"file": (BytesIO(body), "list.csv")}, **more)
     return client.open(f"{API}{path}", method=method, **({"json": body} if body is not None else {}), **more)
 
 
@@ -296,11 +333,17 @@ def test_every_door_is_in_the_matrix(app: APIFlask) -> None:
     assert doors == known
 
 
+FACTOR = ("begin_factor", "factor_qr", "confirm_factor")
+
+
 def test_every_organisers_door_asks_for_a_grant(app: APIFlask) -> None:
-    own = {"sign_out", "me", "change_password", "begin_factor", "factor_qr", "confirm_factor"}
+    own = {f"accounts.{one}" for one in ("sign_out", "me", "change_password", *FACTOR)} | {
+        "provider.link",
+        "provider.unlink",
+    }
     for name, view in app.view_functions.items():
         if "organiser" in getattr(view, "authentication", ""):
-            assert getattr(view, "purposes", None) or name in {f"accounts.{one}" for one in own}, name
+            assert getattr(view, "purposes", None) or name in own, name
 
 
 @pytest.mark.parametrize("actor", ACTORS)
@@ -327,7 +370,7 @@ def test_a_list_shows_ones_own_part_of_the_tree_only(client: FlaskClient, world:
     answer = sent(client, door, world)
     if actor == "none":
         assert answer.status_code == 401
-    elif "{activity}" in door and actor not in reaching(door):
+    elif "/activities/{" in door and actor not in reaching(door):
         assert answer.status_code == 404
     else:
         shown = {one["id"] for one in answer.json[field]}

@@ -106,11 +106,3 @@ def test_no_file_names_a_registry_or_this_machine() -> None:
     for name in names:
         data = (ROOT / name).read_bytes()
         assert not [host for host in hosts if host.encode() in data], name
-
-
-def test_every_test_that_the_threats_name_exists() -> None:
-    named = re.findall(r"(tests/[\w/.]+)(?:::(\w+))?", (ROOT / "docs" / "security.md").read_text())
-    assert len(named) > 50
-    for path, test in named:
-        assert (ROOT / path).exists(), path
-        assert not test or f"def {test}(" in (ROOT / path).read_text(), test

@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 from service import metrics
+from service.app import gateway_handlers
 from service.config import Config
 
 # libuv's use of io_uring costs two more system calls a connection than plain epoll, some 6 % of a join's CPU.
@@ -42,6 +43,11 @@ def pre_fork(server: Any, worker: Any) -> None:
     """Leave nothing for a worker to collect."""
     gc.collect()
     gc.freeze()
+
+
+def post_worker_init(worker: Any) -> None:
+    """What other rooms do for members; with connections of this worker's own, so not before the fork."""
+    worker.handlers = gateway_handlers(_config)
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -114,7 +114,7 @@ class ActivityInvitation(Base):
     purpose="organising",
     keeps="ever",
     public="id activity_id starts_at ends_at",
-    internal="checkin_opens_at checkin_closes_at announced_at",
+    internal="checkin_opens_at checkin_closes_at announced_at checkin_called_at",
 )
 class Sitting(Scoped, Base):
     """One time window of an activity, with its own check-in window."""
@@ -124,6 +124,8 @@ class Sitting(Scoped, Base):
         CheckConstraint("starts_at < ends_at", name="times"),
         CheckConstraint("checkin_opens_at < checkin_closes_at", name="checkin_window"),
         Index(None, "announced_at", postgresql_where=text("announced_at IS NULL")),
+        # What refers to a sitting may say of which activity.
+        UniqueConstraint("id", "activity_id"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -134,6 +136,8 @@ class Sitting(Scoped, Base):
     checkin_closes_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     # When `activity.opened` was published; set in the same transaction, so that it is published once.
     announced_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    # When a host last said: please check in now.
+    checkin_called_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     activity: Mapped[Activity] = relationship(back_populates="sittings")
     streams: Mapped[list[Stream]] = relationship(order_by="Stream.id", cascade="all, delete-orphan")

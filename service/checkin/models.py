@@ -16,15 +16,15 @@ from sqlalchemy import (
     Computed,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
     Text,
     UniqueConstraint,
-    and_,
     false,
     func,
-    or_,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -39,12 +39,15 @@ METHODS = ("self", "onsite_qr", "group", "proxy", "paper", "makeup")
 ASSISTED = ("group", "proxy", "paper")
 DENOMINATORS = ("expected", "expected_less_leave")
 MOMENT = DateTime(timezone=True)
+# Whether a check-in counts: it was not taken back, and a proxy was confirmed by a second person. Every statement and
+# the index that lets one stand per sitting say it by this; `Record.counts` is the same of a record.
+STANDS = "check_ins.annulled_at IS NULL AND (check_ins.method <> 'proxy' OR check_ins.confirmed_at IS NOT NULL)"
 
 
 @holds(
     purpose="attendance",
     keeps="named",
-    internal="id method received_at late fingerprint gate_id code_slot",
+    internal="id method received_at late fingerprint gate_id code_slot group_session_id",
     personal="entered_by confirmed_by annulled_by",
     sensitive="activity_id sitting_id member_id named_member_id reference happened_at organisation_path place_path "
     "reason confirmed_at annulled_at annul_reason",
@@ -55,11 +58,15 @@ class CheckIn(Scoped, Base):
     __tablename__ = "check_ins"
     __table_args__ = (
         UniqueConstraint("member_id", "reference"),
+        # One key says both, that the sitting exists and that it is of the activity: each is looked up for every row.
+        ForeignKeyConstraint(["sitting_id", "activity_id"], ["sittings.id", "sittings.activity_id"]),
         CheckConstraint(f"method IN {METHODS}", name="method"),
         CheckConstraint("method <> 'proxy' OR (entered_by IS NOT NULL AND reason IS NOT NULL)", name="proxy"),
         CheckConstraint("confirmed_by <> entered_by", name="second_person"),
         CheckConstraint("(annulled_at IS NULL) = (annul_reason IS NULL)", name="annulled"),
         CheckConstraint("(gate_id IS NULL) = (code_slot IS NULL)", name="code"),
+        CheckConstraint("group_session_id IS NULL OR method = 'group'", name="group_session"),
+        Index("ix_check_ins_group_session", "group_session_id", postgresql_where=text("group_session_id IS NOT NULL")),
         # A code serves a member once, whatever became of that check-in.
         Index(
             "uq_check_ins_code",
@@ -75,7 +82,7 @@ class CheckIn(Scoped, Base):
             "sitting_id",
             "member_id",
             unique=True,
-            postgresql_where=text("annulled_at IS NULL AND (method <> 'proxy' OR confirmed_at IS NOT NULL)"),
+            postgresql_where=text(STANDS),
         ),
         # One proxy at a time; while it waits it keeps nobody from checking in himself.
         Index(
@@ -89,8 +96,8 @@ class CheckIn(Scoped, Base):
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    activity_id: Mapped[int] = mapped_column(ForeignKey("activities.id"))
-    sitting_id: Mapped[int] = mapped_column(ForeignKey("sittings.id"))
+    activity_id: Mapped[int] = mapped_column(BigInteger)
+    sitting_id: Mapped[int] = mapped_column(BigInteger)
     # Once the person is forgotten a number below zero stands in here (`service.holdings`), and nothing there.
     member_id: Mapped[int] = mapped_column(BigInteger)
     named_member_id: Mapped[int | None] = mapped_column(
@@ -109,6 +116,8 @@ class CheckIn(Scoped, Base):
     # The gate whose code was read, and the slot of that code.
     gate_id: Mapped[int | None] = mapped_column(BigInteger)
     code_slot: Mapped[int | None] = mapped_column(BigInteger)
+    # The screen before which he was ticked; what a batch ticks without one has none.
+    group_session_id: Mapped[int | None] = mapped_column(BigInteger)
     # The organiser who entered it for the member, and why; a proxy stands once another one has confirmed it.
     entered_by: Mapped[int | None] = mapped_column(BigInteger)
     reason: Mapped[str | None] = mapped_column(Text)
@@ -121,8 +130,8 @@ class CheckIn(Scoped, Base):
 
 
 def stands() -> ColumnElement[bool]:
-    """Whether a check-in counts: it was not taken back, and a proxy was confirmed by a second person."""
-    return and_(CheckIn.annulled_at.is_(None), or_(CheckIn.method != "proxy", CheckIn.confirmed_at.is_not(None)))
+    """`STANDS` as a condition on check-ins."""
+    return literal_column(f"({STANDS})", Boolean)
 
 
 @holds(

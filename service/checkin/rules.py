@@ -8,9 +8,11 @@ refused is kept too, after all check-ins of the same transaction and in the same
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import redis
 from flask import current_app
@@ -18,6 +20,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from service.activity.audience import invites
 from service.checkin import proxies, records, refusals
+from service.checkin.group import sessions
 from service.checkin.models import ASSISTED
 from service.checkin.occasion import Occasion, Seat, find, listed, seat, welcome
 from service.checkin.onsite import gates
@@ -29,7 +32,7 @@ from service.extensions import db
 from service.home import home_of, rehearses
 from service.live.figures import note_check_ins
 from service.live.scripts import slots_of
-from service.notify.outbox import Event, publish_many
+from service.notify.outbox import Event, publish_each
 
 log = logging.getLogger(__name__)
 
@@ -51,42 +54,81 @@ class Answer:
 Answers = dict[Key, Answer]
 
 
-def check_in(activity: int, attempts: Sequence[Attempt], now: datetime) -> list[Answer]:
+def check_in(activity: int, attempts: Sequence[Attempt], now: datetime, *, keep: bool = True) -> list[Answer]:
     """The answer to each attempt, in their order; committed, told to the outbox and to the live figures.
 
-    ServiceError not_found if there is no such activity.
+    Without `keep` it is what would become of them, and nothing is written. ServiceError not_found if there is no such
+    activity.
     """
     occasion = find(activity)
     first = {attempt.key: attempt for attempt in reversed(attempts)}
     unique = [first[key] for key in sorted(first)]
     answers: Answers = {}
-    for start in range(0, len(unique), MOST):
-        fresh = settle(occasion, unique[start : start + MOST], now)
-        tell(occasion, [answer.record for answer in fresh.values() if answer.record and not answer.repeat])
+    for some in in_batches(unique):
+        fresh = settle(occasion, some, now, keep=keep)
+        if keep:
+            tell(occasion, entered(fresh))
         answers |= fresh
     told: set[Key] = set()
     return [_in_turn(attempt, first[attempt.key], answers[attempt.key], told) for attempt in attempts]
 
 
-def settle(occasion: Occasion, attempts: Sequence[Attempt], now: datetime) -> Answers:
+def check_in_together(
+    activity: int, attempts: Sequence[Attempt], now: datetime, *, tolerated: Collection[str] = ()
+) -> Answers | None:
+    """The answers, committed and told, if nothing is refused but for a `tolerated` reason; else None, nothing written.
+
+    For those who were found to be good one by one before: whoever checks in meanwhile waits for all of them.
+    """
+    occasion, answers = find(activity), Answers()
+    try:
+        for some in in_batches(sorted(attempts, key=lambda attempt: attempt.key)):
+            answers |= judge(occasion, some, now)
+    except SPOILT:
+        db.session.rollback()
+        return None
+    if any(answer.refusal and answer.refusal.code not in tolerated for answer in answers.values()):
+        db.session.rollback()
+        return None
+    db.session.commit()
+    tell(occasion, entered(answers))
+    return answers
+
+
+def in_batches(attempts: Sequence[Attempt]) -> Iterator[Sequence[Attempt]]:
+    """As many at a time as one statement takes."""
+    return (attempts[start : start + MOST] for start in range(0, len(attempts), MOST))
+
+
+def entered(answers: Answers) -> list[Record]:
+    """The records that are new."""
+    return [answer.record for answer in answers.values() if answer.record and not answer.repeat]
+
+
+def settle(occasion: Occasion, attempts: Sequence[Attempt], now: datetime, *, keep: bool = True) -> Answers:
     """Answers by attempt, committed; a batch that one attempt spoils is halved until that one stands alone."""
     try:
-        return _settle_together(occasion, attempts, now)
+        answers = judge(occasion, attempts, now)
+        # What is only asked for holds nobody up for longer than a batch takes.
+        (db.session.commit if keep else db.session.rollback)()
+        return answers
     except SPOILT as error:
         db.session.rollback()
         if len(attempts) == 1:
             log.warning("a check-in could not be stored: %s", type(error).__name__)
             return {attempts[0].key: Answer(refusal=ServiceError("validation"))}
     middle = len(attempts) // 2
-    return settle(occasion, attempts[:middle], now) | settle(occasion, attempts[middle:], now)
+    halves = (attempts[:middle], attempts[middle:])
+    return settle(occasion, halves[0], now, keep=keep) | settle(occasion, halves[1], now, keep=keep)
 
 
-def _settle_together(occasion: Occasion, attempts: Sequence[Attempt], now: datetime) -> Answers:
+def judge(occasion: Occasion, attempts: Sequence[Attempt], now: datetime) -> Answers:
+    """Answers by attempt, written in the caller's transaction; one bad attempt may fail them all."""
     answers = _first_answers(occasion, attempts)
     open_ones = [attempt for attempt in attempts if attempt.key not in answers]
     claims, unproven = gates.proven(occasion, open_ones, now)
-    # Who may not come is told that, and nothing of his code.
-    refused = unproven | turned_away(occasion, open_ones, now)
+    # Who may not come is told that, and nothing of his code or screen.
+    refused = unproven | sessions.shut(occasion, open_ones) | turned_away(occasion, open_ones, now)
     seats: dict[Key, Seat] = {}
     for attempt in open_ones:
         if attempt.key not in refused:
@@ -105,7 +147,6 @@ def _settle_together(occasion: Occasion, attempts: Sequence[Attempt], now: datet
         refused |= _left_over({one.key: seats[one.key] for one in late if one.key not in answers}, claims)
     answers |= {key: Answer(refusal=refusal) for key, refusal in refused.items()}
     _keep_refusals(occasion, attempts, answers, now)
-    db.session.commit()
     return answers
 
 
@@ -188,30 +229,36 @@ def _keep_refusals(occasion: Occasion, attempts: Sequence[Attempt], answers: Ans
 
 def _publish(occasion: Occasion, attempts: Iterable[Attempt], made: Sequence[Record]) -> None:
     """Tell the outbox of those that stand at once; a proxy's turn comes with its confirmation."""
-    paths = {attempt.key: attempt.organisation for attempt in attempts}
-    publish_many(event("checkin.created", occasion, paths[one.key], one) for one in made if one.counts)
+    homes = {attempt.key: home_of(attempt.organisation) for attempt in attempts}
+    told: dict[tuple[int, str, datetime], list[Record]] = defaultdict(list)
+    for one in made:
+        if one.counts:
+            told[one.sitting_id, one.method, one.happened_at].append(one)
+    for alike in told.values():
+        publish_each("checkin.created", payload(occasion, alike[0]), [(homes[one.key], one.member_id) for one in alike])
 
 
 def event(topic: str, occasion: Occasion, organisation: str, record: Record) -> Event:
-    """What push services hear: no number and no exact time by which two of them could match their subjects."""
-    return Event(
-        topic=topic,
-        organisation_path=home_of(organisation),
-        subject_member=record.member_id,
-        payload={
-            "activity": occasion.id,
-            "sitting": record.sitting_id,
-            "method": record.method,
-            "rehearsal": occasion.rehearsal,
-            "happened_at": iso(record.happened_at.replace(second=0, microsecond=0)),
-            "received_at": iso(record.received_at.replace(second=0, microsecond=0)),
-        },
-    )
+    """What push services hear of one check-in."""
+    home, who = home_of(organisation), record.member_id
+    return Event(topic=topic, organisation_path=home, subject_member=who, payload=payload(occasion, record))
+
+
+def payload(occasion: Occasion, record: Record) -> dict[str, Any]:
+    """What is said of a check-in: no number and no exact time by which two receivers could match their subjects."""
+    return {
+        "activity": occasion.id,
+        "sitting": record.sitting_id,
+        "method": record.method,
+        "rehearsal": occasion.rehearsal,
+        "happened_at": iso(record.happened_at.replace(second=0, microsecond=0)),
+        "received_at": iso(record.received_at.replace(second=0, microsecond=0)),
+    }
 
 
 def _in_turn(attempt: Attempt, first: Attempt, answer: Answer, told: set[Key]) -> Answer:
     """The same attempt twice in one call: the second is a repeat of the first, or another under its reference."""
-    if attempt.fingerprint != first.fingerprint:
+    if attempt is not first and attempt.fingerprint != first.fingerprint:
         return Answer(refusal=ServiceError("reference_reused"))
     if attempt.key in told and answer.record is not None:
         return Answer(answer.record, repeat=True)

@@ -5,6 +5,7 @@ from marshmallow import fields, validate
 from marshmallow.validate import Regexp
 
 from service.checkin.models import ASSISTED
+from service.errors import ServiceError, language_of_request, problem
 from service.fields import Id, Line, Moment
 
 REFERENCE = Regexp(r"[A-Za-z0-9._:-]{8,64}\Z")
@@ -23,6 +24,12 @@ class OwnIn(CheckInIn):
     """A member's own attempt; with the `code` that a wall on site shows it is an on-site one."""
 
     code = Line(100, load_default=None, allow_none=True)
+
+
+class SocketIn(OwnIn):
+    """The same over the members' socket."""
+
+    activity = Id(required=True)
 
 
 class CheckInOut(Schema):
@@ -88,6 +95,7 @@ class RefusalOut(Schema):
     reference = fields.String()
     method = fields.String()
     code = fields.String()
+    title = fields.Function(lambda refusal: problem(ServiceError(refusal.code), language_of_request())["title"])
     happened_at = Moment(allow_none=True)
     received_at = Moment()
     settled_at = Moment(allow_none=True)

@@ -1,16 +1,13 @@
 """REST doors of check-ins: a member's own, and what an organiser enters, confirms, takes back and settles."""
 
-from collections.abc import Callable
-from dataclasses import asdict
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Flask, g, request
+from flask import Flask, g
 from flask.sansio.blueprints import BlueprintSetupState
 from marshmallow import ValidationError
 
-from service.auth import granted, member_required
+from service.auth import granted, member_required, roomy
 from service.checkin import annulling, desk, refusals, rules
 from service.checkin.models import CheckIn, Refusal
 from service.checkin.records import Attempt, check_ins_of
@@ -26,6 +23,7 @@ from service.checkin.schemas import (
     SettlementIn,
 )
 from service.checkin.scope import activity_of, reached
+from service.checkin.turnout import Teller
 from service.clock import now as read_clock
 from service.errors import ServiceError, language_of_request, problem
 from service.limits import per_account
@@ -36,25 +34,14 @@ ACTIVITY = "/activities/<int(max=9223372036854775807):activity_id>"
 CHECK_IN = f"{ACTIVITY}/check-ins/<int(max=9223372036854775807):check_in_id>"
 # 500 entries with a reason each, escaped.
 BATCH_BYTES = 1024 * 1024
-View = TypeVar("View", bound=Callable[..., Any])
-
-
-def roomy(view: View) -> View:
-    """Let `view` take a body of a whole batch."""
-
-    @wraps(view)
-    def wider(*args: Any, **kwargs: Any) -> Any:
-        request.max_content_length = BATCH_BYTES
-        return view(*args, **kwargs)
-
-    return wider  # type: ignore[return-value]
 
 
 @bp.record_once
 def register(state: BlueprintSetupState) -> None:
-    """Lend the activity room what its detail shows of check-ins."""
+    """Lend the activity room what its detail shows of check-ins, and the live room what counts them."""
     app: Flask = state.app  # type: ignore[assignment]
     app.extensions["check_ins_of"] = shown
+    app.extensions["turnout"] = Teller
 
 
 @bp.post(f"{ACTIVITY}/check-ins")
@@ -81,7 +68,7 @@ def check_in(activity_id: int, json_data: dict[str, Any]) -> tuple[dict[str, Any
     [answer] = rules.check_in(activity_id, [attempt], read_clock())
     if answer.record is None:
         raise refused(answer.refusal)
-    return asdict(answer.record), 200 if answer.repeat else 201
+    return answer.record._asdict(), 200 if answer.repeat else 201
 
 
 @bp.delete(f"{ACTIVITY}/check-ins/<string(maxlength=64):reference>")
@@ -93,13 +80,13 @@ def undo(activity_id: int, reference: str) -> dict[str, Any]:
 
     The record stays, as taken back. Doing it again gives the same answer.
     """
-    return asdict(annulling.undo(activity_id, g.actor.member, reference, read_clock()))
+    return annulling.undo(activity_id, g.actor.member, reference, read_clock())._asdict()
 
 
 @bp.post(f"{ACTIVITY}/check-ins/batch")
 @granted("roster")
 @per_account
-@roomy
+@roomy(BATCH_BYTES)
 @bp.input(BatchIn)
 @bp.output(BatchOut)
 def enter(activity_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
@@ -113,6 +100,19 @@ def enter(activity_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
     return {"answers": [told(next(answers)) if isinstance(one, desk.Entry) else unread(one) for one in read]}
 
 
+@bp.delete(f"{ACTIVITY}/members/<int(max=9223372036854775807):member_id>/check-ins/<string(maxlength=64):entry>")
+@granted("roster")
+@per_account
+@bp.output(CheckInOut)
+def undo_entry(activity_id: int, member_id: int, entry: str) -> dict[str, Any]:
+    """Undo what the organiser entered for a member, by its reference, within 15 minutes
+
+    The record stays, as taken back; the member may check in himself. Doing it again gives the same answer.
+    """
+    activity_of(g.organiser, activity_id)
+    return annulling.undo(activity_id, member_id, entry, read_clock(), by=g.organiser.id)._asdict()
+
+
 @bp.put(f"{CHECK_IN}/confirmation")
 @granted("roster")
 @per_account
@@ -122,7 +122,7 @@ def confirm(activity_id: int, check_in_id: int) -> dict[str, Any]:
     now = read_clock()
     activity_of(g.organiser, activity_id)
     visible = reached(g.organiser, CheckIn.member_id, now)
-    return asdict(annulling.confirm(activity_id, check_in_id, visible=visible, by=g.organiser.id, now=now))
+    return annulling.confirm(activity_id, check_in_id, visible=visible, by=g.organiser.id, now=now)._asdict()
 
 
 @bp.post(f"{CHECK_IN}/annulment")
@@ -139,7 +139,7 @@ def annul(activity_id: int, check_in_id: int, json_data: dict[str, Any]) -> dict
     activity_of(g.organiser, activity_id)
     visible = reached(g.organiser, CheckIn.member_id, now)
     done = annulling.annul(activity_id, check_in_id, visible=visible, by=g.organiser.id, now=now, **json_data)
-    return asdict(done)
+    return done._asdict()
 
 
 @bp.get(f"{ACTIVITY}/check-in-refusals")
@@ -189,7 +189,7 @@ def told(answer: rules.Answer) -> dict[str, Any]:
     if answer.record is None:
         refusal = answer.refusal or ServiceError("internal")
         return {"status": refusal.status, "check_in": None, "problem": problem(refusal, language_of_request())}
-    return {"status": 200 if answer.repeat else 201, "check_in": asdict(answer.record), "problem": None}
+    return {"status": 200 if answer.repeat else 201, "check_in": answer.record._asdict(), "problem": None}
 
 
 def refused(refusal: ServiceError | None) -> Exception:

@@ -5,13 +5,14 @@ could not do it. A frozen server blocks this thread only, which nobody ever join
 """
 
 import asyncio
-import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
 import structlog
+
+from service.live.turns import Turns
 
 Answer = TypeVar("Answer")
 Link = psycopg.Connection[tuple[Any, ...]]
@@ -27,25 +28,13 @@ class Clerk:
 
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
         self._url = url
-        self._loop = loop
-        self._jobs: SimpleQueue[tuple[Job[Any], Callable[[Any], None]]] = SimpleQueue()
+        self._turns = Turns("clerk", loop)
         self._connection: Link | None = None
         self.failing = False
-        # A daemon: a frozen database must not keep the process from ending.
-        threading.Thread(target=self._run, name="clerk", daemon=True).start()
 
     def submit(self, job: Job[Answer], done: Callable[[Answer | None], None]) -> None:
         """Queue `job`; `done` gets its answer in the loop."""
-        self._jobs.put((job, done))
-
-    def _run(self) -> None:
-        while True:
-            job, done = self._jobs.get()
-            answer = self._try(job)
-            try:
-                self._loop.call_soon_threadsafe(done, answer)
-            except RuntimeError:  # the loop is closed: the process is ending
-                return
+        self._turns.submit(partial(self._try, job), done)
 
     def _try(self, job: Job[Answer]) -> Answer | None:
         try:

@@ -12,7 +12,7 @@ import socket
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, cast
@@ -26,6 +26,7 @@ from service.live import claims, packets, scripts, upgrade, websocket
 from service.live.audience import Audience
 from service.live.books import Books
 from service.live.connection import Connection
+from service.live.errands import Errands, Handler
 from service.live.gate import Gate
 from service.live.metering import Meter
 from service.live.protocol import CONNECTED
@@ -86,7 +87,9 @@ class Waiting(NamedTuple):
 class Gateway:
     """The state of one worker."""
 
-    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, config: Config, loop: asyncio.AbstractEventLoop, handlers: Mapping[str, Handler] | None = None
+    ) -> None:
         self.config = config
         self.loop = loop
         self.now = time.monotonic  # exact and the same in every thread, unlike the loop's own
@@ -114,6 +117,9 @@ class Gateway:
             "join": self._join,
             "leave": self._leave,
         }
+        # By event, what other rooms do for members; who does what is said where the process is put together.
+        self.errands = {name: Errands(self, name, handler) for name, handler in (handlers or {}).items()}
+        self._events |= {name: errands.ask for name, errands in self.errands.items()}
         self._started = self.now()
         self.wall = 0.0  # Unix seconds of the database's clock at the last tick
         self._denied: frozenset[int] = frozenset()
@@ -149,6 +155,8 @@ class Gateway:
             if audience.over:
                 del self.audiences[audience.stream]
         self._give_up_waiting(now)
+        for errands in self.errands.values():
+            errands.tick(now)
         self.books.tick(now)
         self.meter.tick(now)
 

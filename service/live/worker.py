@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from gunicorn.workers.base import Worker
 
 from service import compiled, logs
 from service.config import Config
+from service.live.errands import Handler
 from service.live.gateway import Gateway
 from service.live.sockets import Door
 
@@ -35,7 +37,12 @@ log = structlog.get_logger(__name__)
 
 
 class GatewayWorker(Worker):  # type: ignore[misc]
-    """Serves members' sockets; gunicorn's `wsgi_app` is `application`, which it never calls."""
+    """Serves members' sockets; gunicorn's `wsgi_app` is `application`, which it never calls.
+
+    Who puts the process together says in `handlers` what other rooms do for members, by event.
+    """
+
+    handlers: Mapping[str, Handler] | None = None
 
     def init_process(self) -> None:
         """Make the loop before gunicorn installs the signals."""
@@ -81,7 +88,7 @@ class GatewayWorker(Worker):  # type: ignore[misc]
         self.loop.close()
 
     async def _serve(self, config: Config) -> None:
-        gateway = Gateway(config, self.loop)
+        gateway = Gateway(config, self.loop, self.handlers)
         self.notify()
         await gateway.open()
         servers = [await gateway.listen(listener.sock, self.cfg.backlog) for listener in self.sockets]

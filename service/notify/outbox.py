@@ -4,6 +4,7 @@ A row exists exactly if the caller's transaction committed, and each endpoint th
 out gets exactly one delivery for it.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, Interval, Text, bindparam, insert, text
 
+from service import arrays
 from service.extensions import db
 from service.notify.models import Outbox
 
@@ -88,6 +90,25 @@ def publish_many(events: Iterable[Event]) -> None:
     ]
     if rows:
         db.session.execute(insert(Outbox), rows)
+
+
+PUBLISH_EACH = text(
+    """
+    INSERT INTO outbox (topic, organisation_paths, subject_member, payload)
+    SELECT :topic, ARRAY[told.path], told.member, CAST(:payload AS jsonb)
+    FROM unnest(CAST(:paths AS text[]), CAST(:members AS bigint[])) AS told (path, member)
+    """
+)
+
+
+def publish_each(topic: str, payload: dict[str, Any], concerned: Sequence[tuple[str, int]]) -> None:
+    """Add one event for each organisation path and member, all of the same neutral payload, in one statement."""
+    if not concerned:
+        return
+    paths, members = zip(*concerned, strict=True)
+    Event(topic=topic, organisation_path=paths, payload=payload)  # what may not be told may not be told to many
+    columns = {"paths": arrays.quoted(paths), "members": arrays.plain(map(str, members))}
+    db.session.execute(PUBLISH_EACH, {"topic": topic, "payload": json.dumps(payload)} | columns)
 
 
 # Several workers may run this at once: each takes other rows, and the unique constraint would catch a slip.

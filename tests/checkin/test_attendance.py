@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import true
+from sqlalchemy import false, true
 from sqlalchemy.orm import Session
 
 from service.activity.models import Activity
@@ -207,6 +207,28 @@ def test_a_make_up_elsewhere_names_a_check_in_that_is_the_members_and_stands(
     annulling.annul(other.id, bens, visible=true(), by=7, reason="误签", now=NOW)
     with pytest.raises(ServiceError, match="makeup_unfounded"):
         make_up(day, city.ben, effort(kind="elsewhere", check_in=bens))
+
+
+def test_a_make_up_that_was_taken_back_stays_and_another_may_follow(db: Session, city: City, day: Activity) -> None:
+    first, _ = make_up(day, city.ana, effort())
+    for by, reason in ((8, "误记"), (9, "再次")):
+        gone = make_ups.annul(day.id, first, visible=true(), by=by, reason=reason, now=NOW + HOUR)
+        assert (gone.annulled_by, gone.annul_reason, gone.annulled_at) == (8, "误记", NOW + HOUR)
+    assert of(day, city.city.path).made_up == 0
+    with pytest.raises(ServiceError, match="makeup_annulled"):
+        make_up(day, city.ana, effort())
+    second, repeat = make_up(day, city.ana, effort(reference="make-up-2"))
+    assert not repeat
+    assert of(day, city.city.path).made_up == 1
+    assert [row.id for row in make_ups.of_activity(day.id, true())] == [second, first]
+    with pytest.raises(ServiceError, match="not_found"):
+        make_ups.annul(day.id, second, visible=false(), by=8, reason="误记", now=NOW)
+
+
+def test_a_make_up_cannot_lie_in_the_future(city: City, day: Activity) -> None:
+    with pytest.raises(ServiceError, match="makeup_in_future"):
+        make_up(day, city.ana, effort(happened_at=NOW + HOUR * 2))
+    make_up(day, city.ana, effort(happened_at=NOW + HOUR))
 
 
 def test_a_make_up_comes_before_the_deadline_from_who_was_expected(db: Session, city: City, day: Activity) -> None:

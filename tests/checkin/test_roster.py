@@ -12,8 +12,9 @@ from service.errors import ServiceError
 from service.home import rehearsed
 from service.org.entries import Entry
 from service.org.models import Member
+from service.org.people.models import FormerHome
 from service.org.tree import changes
-from tests.checkin.people import DAY, NOW, attach, come, make_city, make_day
+from tests.checkin.people import DAY, NOW, attach, come, long_ago, make_city, make_day
 from tests.factories import HOUR, make_activity, make_member, make_organisation
 
 
@@ -29,6 +30,7 @@ def test_everybody_below_the_invited_is_on_it_once(db: Session) -> None:
     attach(city.dan, city.east)
     attach(city.ana, city.west)
     activity = make_day(city)
+    long_ago()
     assert roster.freeze(activity.id, NOW)
     assert entries(activity, db) == {
         city.ana.id: (city.east.path, city.west.path, "expected"),
@@ -64,6 +66,55 @@ def test_the_tree_counts_as_of_the_day_of_the_start(db: Session) -> None:
     changes.move(city.east.id, to=other.id, on=moved, entry=Entry(moved))
     roster.freeze(activity.id, NOW + 30 * HOUR)
     assert {path for path, _, _ in entries(activity, db).values()} == before
+
+
+def test_who_moves_or_leaves_after_the_start_is_on_it_where_he_was(db: Session) -> None:
+    """The freeze is late: what was before the start counts, and nothing of what was after it."""
+    city = make_city()
+    activity = make_day(city)
+    city.ana.organisation_id, city.ben.organisation_id = city.west.id, city.away.id
+    db.commit()
+    long_ago()
+    city.ana.organisation_id, city.cleo.status, city.dan.organisation_id = city.away.id, "left", city.east.id
+    db.commit()
+    city.ana.organisation_id = city.east.id
+    db.commit()
+    roster.freeze(activity.id, NOW + 30 * HOUR)
+    assert entries(activity, db) == {
+        city.ana.id: (city.west.path, None, "expected"),
+        city.cleo.id: (city.west.path, None, "expected"),
+    }
+
+
+def test_a_branch_that_was_merged_since_counts_as_it_was(db: Session) -> None:
+    city = make_city()
+    activity = make_day(city)
+    merged = DAY + timedelta(days=1)
+    changes.merge(city.east.id, into=city.west.id, on=merged, entry=Entry(merged))
+    assert (city.ana.organisation_id, city.ben.organisation_id) == (city.west.id,) * 2
+    roster.freeze(activity.id, NOW + 30 * HOUR)
+    homes = {member: path for member, (path, _, _) in entries(activity, db).items()}
+    assert homes == {city.ana.id: city.east.path, city.ben.id: city.east.path, city.cleo.id: city.west.path}
+
+
+def test_a_merger_that_is_entered_late_takes_its_members_along(db: Session) -> None:
+    city = make_city()
+    activity = make_day(city)
+    changes.merge(city.east.id, into=city.west.id, on=DAY - timedelta(days=9), entry=Entry(DAY + timedelta(days=1)))
+    roster.freeze(activity.id, NOW + 30 * HOUR)
+    assert {path for path, _, _ in entries(activity, db).values()} == {city.west.path}
+    assert len(entries(activity, db)) == 3
+
+
+def test_former_homes_are_not_kept_for_long(db: Session) -> None:
+    city = make_city()
+    city.ana.organisation_id = city.west.id
+    db.commit()
+    long_ago()
+    roster.freeze_due(NOW + timedelta(days=2))
+    assert db.query(FormerHome).count() == 1
+    roster.freeze_due(NOW + timedelta(days=3))
+    assert db.query(FormerHome).count() == 0
 
 
 def test_a_joint_body_is_invited_through_any_parent(db: Session) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from service import embedded
 from service.app import create_core
 from service.config import Config
 from service.extensions import db as database
+from service.live.errands import Handler
 from service.live.figures import Snapshot, read_snapshot, reap, settle, tick
 from service.live.gateway import Gateway
 from service.live.scripts import Slot, Timing, slots_of
@@ -159,10 +160,10 @@ def token(member: int, *, organisation: str = "1.2.3", place: str = "54.5401", s
 
 
 @asynccontextmanager
-async def serving(config: Config) -> AsyncIterator[tuple[Gateway, int]]:
+async def serving(config: Config, handlers: Mapping[str, Handler] | None = None) -> AsyncIterator[tuple[Gateway, int]]:
     """A gateway in this process, and its port."""
     loop = asyncio.get_running_loop()
-    gateway = Gateway(config, loop)
+    gateway = Gateway(config, loop, handlers)
     await gateway.open()
     listener = socket.create_server(("127.0.0.1", 0))
     server = await gateway.listen(listener)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
+from service.checkin.models import STANDS
 from service.extensions import db
 
-STANDS = "c.annulled_at IS NULL AND (c.method <> 'proxy' OR c.confirmed_at IS NOT NULL)"
 # Below a path sort only longer ones: '.' precedes '/', and '/' precedes every digit.
 BELOW = "{0} >= :path AND {0} < :path || '/'"
 # By child: the next number of the path after the node's own, "" at the node itself.
@@ -21,8 +21,8 @@ CHILD = "split_part(substr({0}, length(:path) + 2), '.', 1)"
 # planner knows nothing of it yet and would join it in a loop.
 ROWS = f"""
     SELECT r.home_path, r.member_id, r.standing,
-        EXISTS (SELECT FROM check_ins c /* scope: one activity */
-            WHERE c.activity_id = r.activity_id AND c.member_id = r.member_id AND {STANDS}) AS came,
+        EXISTS (SELECT FROM check_ins /* scope: one activity */
+            WHERE check_ins.activity_id = r.activity_id AND check_ins.member_id = r.member_id AND {STANDS}) AS came,
         EXISTS (SELECT FROM leaves l /* scope: one activity */
             WHERE l.activity_id = r.activity_id AND l.member_id = r.member_id AND l.state = 'approved') AS excused,
         EXISTS (SELECT FROM make_ups u /* scope: one activity */
@@ -54,20 +54,18 @@ STAYING = text(
 GUESTS = text(
     f"""
     -- scope: an activity, and one node's part of the tree
-    SELECT count(DISTINCT c.member_id) FROM check_ins c
-    LEFT JOIN roster_entries r ON r.activity_id = c.activity_id AND r.member_id = c.member_id
-    WHERE c.activity_id = :activity AND {BELOW.format("c.organisation_path")} AND {STANDS} AND r.member_id IS NULL
+    SELECT count(DISTINCT member_id) FROM check_ins LEFT JOIN roster_entries r USING (activity_id, member_id)
+    WHERE activity_id = :activity AND {BELOW.format("organisation_path")} AND {STANDS} AND r.home_path IS NULL
     """  # noqa: S608 - conditions of our own
 )
 METHODS = text(
     f"""
     -- scope: an activity, and one node's part of the tree
-    SELECT c.method, count(*) FILTER (WHERE {STANDS}) AS attendances,
-        count(*) FILTER (WHERE {STANDS} AND c.late) AS late,
-        count(*) FILTER (WHERE c.annulled_at IS NULL AND NOT ({STANDS})) AS unconfirmed
-    FROM check_ins c LEFT JOIN roster_entries r ON r.activity_id = c.activity_id AND r.member_id = c.member_id
-    WHERE c.activity_id = :activity
-        AND {BELOW.format("coalesce(r.home_path, c.organisation_path)")} GROUP BY 1 ORDER BY 1
+    SELECT method, count(*) FILTER (WHERE {STANDS}) AS attendances,
+        count(*) FILTER (WHERE {STANDS} AND late) AS late,
+        count(*) FILTER (WHERE annulled_at IS NULL AND NOT ({STANDS})) AS unconfirmed
+    FROM check_ins LEFT JOIN roster_entries r USING (activity_id, member_id)
+    WHERE activity_id = :activity AND {BELOW.format("coalesce(r.home_path, organisation_path)")} GROUP BY 1 ORDER BY 1
     """  # noqa: S608 - conditions of our own
 )
 MISSING = text(

@@ -1,11 +1,11 @@
-"""Freezing the roster at the start: who is expected, as the tree and the attachments stand on that day.
+"""Freezing the roster at the start: who is expected, as the tree, homes and attachments stand then.
 
 Later moves change nothing of it. One statement writes it, however many are on it; freezing twice changes nothing.
 """
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 
 from service.activity.models import Activity, Sitting
 from service.checkin.attendance.models import Roster
@@ -14,10 +14,13 @@ from service.clock import day_of
 from service.errors import ServiceError
 from service.extensions import db
 from service.home import rehearsed
+from service.org.people.models import FormerHome
 from service.scope import everything, scoped
 
 # An activity whose start was missed for longer is not frozen any more: the members of its day are not known now.
 MISSED = timedelta(hours=48)
+# Until then it is known where members were at home before they moved.
+KEPT = timedelta(days=3)
 # An organisation is invited with all below it, a joint body through whichever of its parents. Of several attachments
 # the one with an invited branch counts, then the latest.
 FREEZE = text(
@@ -40,19 +43,30 @@ FREEZE = text(
             AND a.starts_on <= :day AND (a.ends_on IS NULL OR a.ends_on > :day)
             AND (a.closed_on IS NULL OR a.closed_on > :day)
         ORDER BY a.member_id, invited DESC, a.starts_on DESC, a.id DESC
+    ), people AS MATERIALIZED (
+        -- Who has moved or left since the start is where he was; where that branch was merged meanwhile as of before,
+        -- he is where its members went.
+        SELECT m.id, coalesce(before.organisation_id, m.organisation_id) AS organisation_id
+        FROM members m
+        LEFT JOIN (
+            SELECT DISTINCT ON (member_id) member_id, organisation_id, status FROM former_homes
+            WHERE until > :start ORDER BY member_id, until, id
+        ) former ON former.member_id = m.id
+        LEFT JOIN homes before ON before.organisation_id = former.organisation_id
+        WHERE m.rehearsal = :rehearsal AND coalesce(former.status, m.status) = 'active'
     ), excused AS MATERIALIZED (
         SELECT DISTINCT member_id FROM exemptions WHERE starts_on <= :day AND (ends_on IS NULL OR ends_on > :day)
     )
     INSERT INTO roster_entries (activity_id, member_id, home_path, receiving_path, standing)
     SELECT :activity, m.id, :label || homes.path, :label || receiving.path,
         CASE WHEN excused.member_id IS NULL THEN 'expected' ELSE 'exempt' END
-    FROM members m
+    FROM people m
     JOIN homes ON homes.organisation_id = m.organisation_id
     LEFT JOIN invited ON invited.organisation_id = m.organisation_id
     LEFT JOIN stays ON stays.member_id = m.id
     LEFT JOIN homes receiving ON receiving.organisation_id = stays.organisation_id
     LEFT JOIN excused ON excused.member_id = m.id
-    WHERE m.status = 'active' AND m.rehearsal = :rehearsal AND (invited.organisation_id IS NOT NULL OR stays.invited)
+    WHERE invited.organisation_id IS NOT NULL OR stays.invited
     """
 )
 COUNT = text(
@@ -66,6 +80,8 @@ COUNT = text(
 
 def freeze_due(now: datetime) -> int:
     """Freeze the roster of every activity that has started; how many. Commits each."""
+    db.session.execute(everything("homes of before", delete(FormerHome).where(FormerHome.until < now - KEPT)))
+    db.session.commit()
     start = func.min(Sitting.starts_at)
     due = (
         select(Sitting.activity_id)
@@ -110,7 +126,7 @@ def _write(activity: Activity, start: datetime, now: datetime) -> None:
     db.session.execute(text("SET LOCAL enable_nestloop = off"))
     day, terms = day_of(start), db.session.get(Terms, activity.id)
     label = rehearsed("") if activity.rehearsal else ""
-    values = {"activity": activity.id, "day": day, "rehearsal": activity.rehearsal, "label": label}
+    values = {"activity": activity.id, "day": day, "start": start, "rehearsal": activity.rehearsal, "label": label}
     db.session.execute(FREEZE, values)
     db.session.execute(text("SET LOCAL enable_nestloop = on"))
     db.session.execute(text("ANALYZE roster_entries"))

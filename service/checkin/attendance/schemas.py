@@ -59,8 +59,29 @@ class MethodOut(Schema):
     unconfirmed = fields.Integer()
 
 
+class ScreensOut(Schema):
+    """Group sessions by where the screens stood: names, who are among those present, and heads, which are in no sum."""
+
+    sessions = fields.Integer()
+    counted = fields.Integer(metadata={"description": "Sessions with a headcount."})
+    headcount = fields.Integer(metadata={"description": "Heads counted without names: of a lower grade, in no sum."})
+    ticked = fields.Integer(metadata={"description": "Attendances ticked by name."})
+
+
+class ChildScreensOut(ScreensOut):
+    """The same of one child, or of the node itself (`node` 0)."""
+
+    node = fields.Integer()
+
+
+class CollectiveOut(ScreensOut):
+    """Collective viewing at a node and at its children."""
+
+    children = fields.List(fields.Nested(ChildScreensOut))
+
+
 class AttendanceOut(Schema):
-    """Attendance at a node. People, except in `methods`."""
+    """Attendance at a node. People, except in `methods` and `collective`."""
 
     activity = Id()
     node = Id()
@@ -76,6 +97,7 @@ class AttendanceOut(Schema):
     staying = fields.Nested(SumsOut, allow_none=True)
     guests = fields.Integer(metadata={"description": "Who came without being on the roster; of an open activity, all."})
     methods = fields.Dict(values=fields.Nested(MethodOut))
+    collective = fields.Nested(CollectiveOut)
 
 
 class MissingOneOut(Schema):
@@ -152,6 +174,23 @@ class MakeUpOut(Schema):
     reason = fields.String()
     happened_at = Moment()
     received_at = Moment()
+    annulled_at = Moment(allow_none=True)
+    annul_reason = fields.String(allow_none=True)
+
+
+class MakeUpsOut(Schema):
+    """Make-ups of an activity."""
+
+    make_ups = fields.List(fields.Nested(MakeUpOut))
+
+
+class OwnOut(Schema):
+    """How a member stands in an activity, beside his check-ins."""
+
+    expected = fields.Boolean(allow_none=True, metadata={"description": "Null until the roster is frozen."})
+    leave = fields.Nested(LeaveOut, allow_none=True)
+    make_up = fields.Nested(MakeUpOut, allow_none=True)
+    make_up_until = Moment(allow_none=True, metadata={"description": "Null where there is nothing to make up for."})
 
 
 class GuestIn(Schema):

@@ -1,5 +1,6 @@
 """REST doors of attendance: terms, figures, who is missing, leave, make-ups, guests, exemptions."""
 
+from dataclasses import asdict
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -8,8 +9,8 @@ from flask import g
 from service.activity import rules as activities
 from service.activity.models import Activity
 from service.auth import granted, member_required
-from service.checkin.attendance import figures, leaves, lists, make_ups, roster, terms
-from service.checkin.attendance.models import Leave
+from service.checkin.attendance import figures, leaves, lists, make_ups, own, roster, terms
+from service.checkin.attendance.models import Leave, MakeUp
 from service.checkin.attendance.schemas import (
     AttendanceOut,
     DecisionIn,
@@ -23,11 +24,15 @@ from service.checkin.attendance.schemas import (
     LeavesOut,
     MakeUpIn,
     MakeUpOut,
+    MakeUpsOut,
     MissingOut,
     MissingQuery,
     NodeQuery,
+    OwnOut,
     TermsIn,
 )
+from service.checkin.group import figures as screens
+from service.checkin.schemas import AnnulIn
 from service.checkin.scope import activity_of, person, reached
 from service.clock import day_of
 from service.clock import now as read_clock
@@ -68,6 +73,7 @@ def attendance(activity_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     found = figures.rostered(activity.id, path) if frozen else figures.open_to_all(activity.id, path)
     head = {"activity": activity.id, "node": query_data["node"], "as_of": now, "basis": "exact", "unit": "member"}
     tail = {"attendance": activity.attendance, "guests": found.guests, "methods": found.methods}
+    tail["collective"] = collective(activity.id, path)
     if frozen is None:
         none = dict.fromkeys(("frozen_at", "roster_of", "denominator", "sums", "staying"))
         return head | tail | none | {"children": []}
@@ -97,6 +103,15 @@ def missing(activity_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     more = f"{found[-1].home_path}:{found[-1].member}" if len(found) == figures.MOST else None
     people = [{"member": one.member, "name": one.name, "organisation": branch(one.home_path)} for one in found]
     return {"missing": people, "after": more}
+
+
+@bp.get(f"{ACTIVITY}/my-attendance")
+@member_required
+@bp.output(OwnOut)
+def own_attendance(activity_id: int) -> Any:
+    """Show how one stands in an activity: expected or not, leave, make-up"""
+    activities.check_visible(activity_id, g.actor)
+    return own.of(activity_id, g.actor.member, read_clock())
 
 
 @bp.put(f"{ACTIVITY}/leave")
@@ -174,6 +189,28 @@ def make_up(activity_id: int, json_data: dict[str, Any]) -> tuple[Any, int]:
     return made, 200 if repeat else 201
 
 
+@bp.get(f"{ACTIVITY}/make-ups")
+@granted("roster")
+@bp.output(MakeUpsOut)
+def list_make_ups(activity_id: int) -> dict[str, Any]:
+    """List the make-ups of members of the organiser's part of the tree, taken back or not, the latest 500"""
+    activity_of(g.organiser, activity_id)
+    return {"make_ups": make_ups.of_activity(activity_id, reached(g.organiser, MakeUp.member_id, read_clock()))}
+
+
+@bp.post(f"{ACTIVITY}/make-ups/<int(max=9223372036854775807):make_up_id>/annulment")
+@granted("roster")
+@per_account
+@bp.input(AnnulIn)
+@bp.output(MakeUpOut)
+def annul_make_up(activity_id: int, make_up_id: int, json_data: dict[str, Any]) -> Any:
+    """Take a make-up back, for a reason; the record stays, and another may follow"""
+    activity_of(g.organiser, activity_id)
+    now = read_clock()
+    visible = reached(g.organiser, MakeUp.member_id, now)
+    return make_ups.annul(activity_id, make_up_id, visible=visible, by=g.organiser.id, now=now, **json_data)
+
+
 @bp.post(f"{ACTIVITY}/guests")
 @granted("roster")
 @per_account
@@ -204,6 +241,12 @@ def exempt(member_id: int, json_data: dict[str, Any]) -> Any:
     """Expect a member at nothing, from a day on, perhaps until before another"""
     member = member_of(g.organiser, member_id).id
     return lists.exempt(member, by=g.organiser.id, now=read_clock(), **json_data)
+
+
+def collective(activity: int, path: str) -> dict[str, Any]:
+    """Collective viewing as CollectiveOut wants it."""
+    found, children = screens.at(activity, path)
+    return asdict(found) | {"children": [{"node": node} | asdict(one) for node, one in children.items()]}
 
 
 def path_of(activity: Activity, node: int) -> str:

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
@@ -15,7 +15,6 @@ PATH = sa.Text(collation="C")
 
 def upgrade() -> None:
     op.add_column("deliveries", sa.Column("repeats", sa.Integer(), server_default=sa.text("0"), nullable=False))
-    op.add_column("endpoints", sa.Column("failing_since", MOMENT))
     create_notices()
     create_deliveries()
     create_wishes()
@@ -127,5 +126,4 @@ def create_wishes() -> None:
 def downgrade() -> None:
     for table in ("wechat_credits", "devices", "notice_preferences", "notice_deliveries", "notices"):
         op.drop_table(table)
-    op.drop_column("endpoints", "failing_since")
     op.drop_column("deliveries", "repeats")

@@ -10,12 +10,13 @@ from sqlalchemy import ARRAY, Text, bindparam, delete, or_, select, text, update
 from service.extensions import db
 from service.notify import queue
 from service.notify.channels.sends import Outcome, Send
+from service.notify.channels.wechat.happenings import Happening, Settled
 from service.notify.notices import ledger
 from service.notify.notices.audience import Means
 from service.notify.notices.kinds import KINDS, said, spoken_facts
 from service.notify.notices.models import Device, Notice, NoticeDelivery, Preference
 from service.notify.notices.quiet import Quiet
-from service.notify.queue import Queue, Verdict
+from service.notify.queue import Queue, Verdict, pause
 from service.scope import everything, scoped
 
 LEASE_SECONDS = 60.0
@@ -107,6 +108,30 @@ def _drop(verdict: Verdict[Claim]) -> None:
     if verdict.outcome.since is not None:
         which.append(Device.registered_at <= verdict.outcome.since)
     db.session.execute(scoped(delete(Device), *which))
+
+
+def listen(happening: Happening, _app: str, now: datetime) -> None:
+    """WeChat told what became of a message that it had taken: one that failed is due again, or dead after all.
+
+    LookupError where its receipt is not written down yet: the event is handed on again a little later.
+    """
+    if not isinstance(happening, Settled) or happening.outcome.kind == "done":
+        return
+    taken = (NoticeDelivery.receipt == happening.receipt, NoticeDelivery.address == happening.openid)
+    question = (
+        scoped(select(NoticeDelivery), *taken, NoticeDelivery.state == "delivered")
+        .order_by(NoticeDelivery.id.desc())
+        .limit(1)
+    )
+    found = db.session.scalar(question.with_for_update())
+    if found is None:
+        raise LookupError("no such receipt")
+    outcome, again = happening.outcome, happening.outcome.kind == "retry" and now < found.give_up_at
+    seconds = max(outcome.after, pause(found.attempts, first=FIRST_PAUSE_SECONDS))
+    found.state, found.last_error, found.delivered_at = "pending" if again else "dead", outcome.code, None
+    found.due_at = min(now + timedelta(seconds=seconds), found.give_up_at) if again else now
+    # WeChat takes the old key for a repeat of what it took, and drops it.
+    found.key = uuid.uuid4()
 
 
 def release(claims: Collection[Claim], due_at: Mapping[int, datetime] | None = None) -> None:

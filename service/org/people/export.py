@@ -28,15 +28,21 @@ MEMBERS = text(
 )
 
 
-def note_export(scope: str, *, reveal: bool, now: datetime) -> None:
-    """Note, before the first row leaves, that an operator takes the roster along; committed."""
+Row = tuple[str | int | None, ...]
+
+
+def rows(scope: str, *, ring: Keyring, reveal: bool, now: datetime) -> Iterator[Row]:
+    """The members within the organisation at path `scope`, "" for all; numbers as tails unless `reveal`.
+
+    That an operator takes them along is noted and committed before this returns, so before the first one leaves.
+    """
     event = "plaintext.read" if reveal else "data.exported"
     audit.note(event, actor=audit.OPERATOR, now=now, details={"what": "roster", "below": scope})
     db.session.commit()
+    return _found(scope, ring, reveal=reveal)
 
 
-def rows(scope: str, *, ring: Keyring, reveal: bool) -> Iterator[tuple[str | int | None, ...]]:
-    """The members within the organisation at path `scope`, "" for all; numbers as tails unless `reveal`."""
+def _found(scope: str, ring: Keyring, *, reveal: bool) -> Iterator[Row]:
     after, end = 0, scope + "/" if scope else ":"
     while found := db.session.execute(MEMBERS, {"scope": scope, "end": end, "after": after, "batch": BATCH}).all():
         after = found[-1].id

@@ -91,6 +91,27 @@ class Attachment(Scoped, Base):
 
 @holds(
     purpose="membership",
+    keeps="roster",
+    internal="id",
+    personal="member_id",
+    sensitive="organisation_id status until",
+)
+class FormerHome(Scoped, Base):
+    """Where a member was at home, and whether active, until a moment. A trigger of the database keeps it, whoever moves
+    the member, so that a roster that is frozen a little late is still as of its start; it goes soon afterwards.
+    """
+
+    __tablename__ = "former_homes"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), index=True)
+    organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"))
+    status: Mapped[str] = mapped_column(Text)
+    until: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
+
+
+@holds(
+    purpose="membership",
     keeps="erased",
     internal="id",
     personal="member_id",

@@ -110,8 +110,7 @@ def export_roster(file: Path, reveal: bool, organisation: int | None, running: P
 
     with ready(running) as ring:
         scope = path_of(organisation)
-        export.note_export(scope, reveal=reveal, now=read_clock())
-        rows = export.rows(scope, ring=ring, reveal=reveal)
+        rows = export.rows(scope, ring=ring, reveal=reveal, now=read_clock())
         file.touch(mode=0o600)
         with file.open("wb") as target:
             write(target, kind_of(file), headings=export.HEADINGS, rows=rows)

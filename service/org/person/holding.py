@@ -7,7 +7,7 @@ from sqlalchemy import delete, select, update
 from service.extensions import db
 from service.holdings import Holding
 from service.org.models import Denial, Invitation, Member, MemberSession, RefreshToken, WechatIdentity
-from service.org.people.models import Attachment, Office, SealedNumber
+from service.org.people.models import Attachment, FormerHome, Office, SealedNumber
 from service.org.person.models import Consent
 from service.org.sessions import revoke
 from service.scope import scoped
@@ -27,6 +27,8 @@ def forget(member: int, now: datetime) -> None:
     db.session.execute(scoped(update(Consent), *standing).values(withdrawn_at=now))
     left = {"name": "", "place_code": None, "status": "left", "erased_at": now}
     db.session.execute(scoped(update(Member), Member.id == member).values(left))
+    # That he was active until now has just been kept too.
+    db.session.execute(scoped(delete(FormerHome), FormerHome.member_id == member))
 
 
 HOLDING = Holding(
@@ -41,6 +43,7 @@ HOLDING = Holding(
         SealedNumber.member_id,
         Attachment.member_id,
         Office.member_id,
+        FormerHome.member_id,
     ],
     forget=forget,
 )
