@@ -11,13 +11,27 @@ from service.activity.settled import settled
 from service.checkin.attendance.models import Exemption, Guest, Leave, MakeUp, RosterEntry
 from service.checkin.flags import devices
 from service.checkin.models import CheckIn, Refusal
+from service.clock import day_of
 from service.extensions import db
 from service.holdings import STAND_IN, Holding, Salts
 from service.scope import scoped
 
+# A make-up elsewhere names a check-in of another activity, which may lose its person first.
+LINKS = text(
+    """
+    -- scope: make-ups that name check-ins of an activity which have lost their person
+    UPDATE make_ups u SET check_in_id = NULL FROM check_ins c
+    WHERE c.id = u.check_in_id AND c.activity_id = :activity AND c.member_id < 0
+    """
+)
 DATED: Sequence[Any] = (CheckIn, Refusal, RosterEntry, Leave, Guest, MakeUp)
-# References were made by the person's phone; reasons may tell of him.
+# References were made by the person's phone; reasons may tell of him. Who entered, decided or took back was somebody
+# too: that there was one stays (0), who it was goes. Evidence from another activity would lead from its rows to these.
+SOMEBODY = ("entered_by", "settled_by", "asked_by", "decided_by", "annulled_by")
 UNNAMED = {
+    **{name: f"CASE WHEN {name} IS NOT NULL THEN 0 END" for name in SOMEBODY},
+    "confirmed_by": "NULL",
+    "check_in_id": "NULL",
     "reference": "'unnamed-' || id",
     "reason": "CASE WHEN reason IS NOT NULL THEN '' END",
     "annul_reason": "CASE WHEN annul_reason IS NOT NULL THEN '' END",
@@ -45,7 +59,14 @@ def unname(member: int | None, before: datetime, salts: Salts) -> int:
         db.session.execute(UNSAID, values)
         for model in DATED:
             done += db.session.execute(text(unnaming(model.__table__)), values).rowcount  # type: ignore[attr-defined]
-    return done
+        db.session.execute(LINKS, values)
+    return done + (lapse(before) if member is None else 0)
+
+
+def lapse(before: datetime) -> int:
+    """Remove exemptions that ended before a moment; how many."""
+    ended = scoped(delete(Exemption), Exemption.ends_on < day_of(before))
+    return db.session.execute(ended).rowcount  # type: ignore[attr-defined, no-any-return]
 
 
 def unnaming(table: Table) -> str:

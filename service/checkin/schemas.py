@@ -101,11 +101,24 @@ class AnnulIn(Schema):
     reason = Line(200, required=True)
 
 
+class CallIn(Schema):
+    """Whose members are asked to check in: a sitting, or with null the one whose check-in is open."""
+
+    sitting = Id(load_default=None, allow_none=True)
+
+
+class CallOut(Schema):
+    """That they were asked, and when."""
+
+    sitting = Id(attribute="id")
+    called_at = Moment(attribute="checkin_called_at")
+
+
 class RefusalOut(Schema):
     """An attempt that was refused."""
 
     id = Id()
-    member = Id(attribute="member_id")
+    member = fields.Integer(attribute="member_id", metadata={"description": "0 for what cannot be a member's number."})
     sitting = fields.Integer(attribute="sitting_id", allow_none=True)
     reference = fields.String()
     method = fields.String()

@@ -177,7 +177,7 @@ class MakeUp(Scoped, Base):
     __tablename__ = "make_ups"
     __table_args__ = (
         CheckConstraint(f"kind IN {MAKE_UP_KINDS}", name="kind"),
-        CheckConstraint("(kind = 'elsewhere') = (check_in_id IS NOT NULL)", name="evidence"),
+        CheckConstraint("kind = 'elsewhere' OR check_in_id IS NULL", name="evidence"),
         CheckConstraint("(annulled_at IS NULL) = (annul_reason IS NULL)", name="annulled"),
         UniqueConstraint("member_id", "reference"),
         Index(

@@ -48,6 +48,12 @@ class NodeQuery(Schema):
     node = fields.Integer(required=True, validate=validate.Range(1, 2**63 - 1))
 
 
+class SheetQuery(NodeQuery):
+    """A node, and perhaps the sitting whose check-ins are shown; without one the first of each member."""
+
+    sitting = fields.Integer(load_default=None, validate=validate.Range(1, 2**63 - 1))
+
+
 class MissingQuery(NodeQuery):
     """A node, and behind whom the page begins."""
 

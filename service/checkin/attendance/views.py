@@ -1,15 +1,28 @@
 """REST doors of attendance: terms, figures, who is missing, leave, make-ups, guests, exemptions."""
 
 from dataclasses import asdict
+from io import BytesIO
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import g
+from flask import Response, g
 
 from service.activity import rules as activities
 from service.activity.models import Activity
 from service.auth import granted, member_required
-from service.checkin.attendance import evidence, figures, leaves, lists, make_ups, own, roster, terms
+from service.checkin.attendance import (
+    evidence,
+    figures,
+    leaves,
+    lists,
+    make_ups,
+    nodes,
+    own,
+    printing,
+    roster,
+    sheet,
+    terms,
+)
 from service.checkin.attendance.models import Leave, MakeUp
 from service.checkin.attendance.schemas import (
     AttendanceOut,
@@ -29,18 +42,17 @@ from service.checkin.attendance.schemas import (
     MissingQuery,
     NodeQuery,
     OwnOut,
+    SheetQuery,
     TermsIn,
 )
 from service.checkin.group import figures as screens
 from service.checkin.schemas import AnnulIn
 from service.checkin.scope import activity_of, person, reached
-from service.clock import day_of
 from service.clock import now as read_clock
-from service.errors import ServiceError
-from service.home import home_of, rehearsed
+from service.errors import ServiceError, language_of_request
+from service.home import home_of
 from service.limits import per_account
-from service.org.people.scope import branch_of, member_of
-from service.org.tree import asof
+from service.org.people.scope import member_of
 
 bp = APIBlueprint("attendance", __name__, tag="Attendance")
 
@@ -105,6 +117,23 @@ def missing(activity_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     more = f"{found[-1].home_path}:{found[-1].member}" if len(found) == figures.MOST else None
     people = [{"member": one.member, "name": one.name, "organisation": branch(one.home_path)} for one in found]
     return {"missing": people, "after": more}
+
+
+@bp.get(f"{ACTIVITY}/sign-in-sheet.xlsx")
+@granted("roster")
+@per_account
+@bp.input(SheetQuery, location="query")
+def sign_in_sheet(activity_id: int, query_data: dict[str, Any]) -> Response:
+    """Take along the sign-in sheet of a node, to print and sign: who is expected, exempt, on leave, and who came how
+
+    Up to 5,000 people. It is noted that it was taken.
+    """
+    asked, target = sheet.Asked(activity=activity_id, **query_data), BytesIO()
+    taken = sheet.take(g.organiser, asked, read_clock(), most=sheet.MOST)
+    printing.write(target, taken, language_of_request())
+    response = Response(target.getvalue(), content_type=printing.KIND)
+    response.headers.set("Content-Disposition", "attachment", filename=f"sign-in-{activity_id}-{asked.node}.xlsx")
+    return response
 
 
 @bp.get(f"{ACTIVITY}/my-attendance")
@@ -253,11 +282,7 @@ def collective(activity: int, path: str) -> dict[str, Any]:
 
 def path_of(activity: Activity, node: int) -> str:
     """The path that rows of the activity have at a node of the organiser's part of the tree, as of its day."""
-    today = branch_of(g.organiser, node).path
-    frozen = roster.of(activity.id)
-    there = asof.paths(node, frozen.as_of if frozen else day_of(read_clock()))
-    path = there[0] if there else today
-    return rehearsed(path) if activity.rehearsal else path
+    return nodes.path_of(g.organiser, activity, node, read_clock())
 
 
 def branch(path: str) -> int:
