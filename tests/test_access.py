@@ -63,6 +63,8 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /endpoints/{endpoint}/deliveries/{none}/retry": ("organiser", None),
     "POST /endpoints/{endpoint}/secrets": ("organiser", None),
     "POST /endpoints/{endpoint}/test": ("organiser", None),
+    "POST /endpoints/{endpoint}/enabling": ("organiser", None),
+    "POST /endpoints/{endpoint}/replay": ("organiser", {"since": "2026-01-01T00:00:00Z"}),
     "DELETE /endpoints/{endpoint}": ("organiser", None),
     "GET /members/{member}": ("organiser", None),
     "GET /members/{member}/notices": ("organiser", None),
