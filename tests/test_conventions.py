@@ -126,6 +126,6 @@ def test_every_rule_of_check_in_names_tests_that_exist() -> None:
         rest = re.sub(r"`tests/[\w/.]+`", "", tests.sub("", row))
         assert not rest.strip(" ;"), rest
         for file, named in tests.findall(row):
-            path = ROOT / file if file.endswith(".py") else ROOT / "tests" / "checkin" / f"{file}.py"
-            text = path.read_text()
+            below = ROOT if file.startswith("tests/") else ROOT / "tests" / "checkin"
+            text = (below / f"{file.removesuffix('.py')}.py").read_text()
             assert [name for name in re.findall(r"\w+", named) if f"def {name}(" not in text] == []
