@@ -84,6 +84,35 @@ def recover(login: str, running: Path | None) -> None:
     click.echo(words(f"恢复码（一小时内有效，仅显示一次）：{code}", f"code, good for an hour, shown once: {code}"))
 
 
+@organiser.command(
+    "link", help=words("将账号关联到统一身份认证的 sub。", "Link to a subject at the identity provider.")
+)
+@click.argument("login")
+@click.argument("subject")
+@RUNNING
+def link(login: str, subject: str, running: Path | None) -> None:
+    """Who logs in there as SUBJECT then logs in here as LOGIN; refused if another account is linked to it."""
+    with within(running) as config:
+        from service.org.accounts.provider import links
+
+        if not config.oidc_issuer:
+            raise click.UsageError(words("未设置 OIDC_ISSUER", "OIDC_ISSUER is not set"))
+        links.link(account_of(login).id, config.oidc_issuer, subject, by=None, now=read_clock())
+    click.echo(words(f"已关联 {login}", f"linked {login}"))
+
+
+@organiser.command("unlink", help=words("解除账号的统一身份认证关联。", "Unlink from the identity provider."))
+@click.argument("login")
+@RUNNING
+def unlink(login: str, running: Path | None) -> None:
+    """Quiet if it is not linked."""
+    with within(running):
+        from service.org.accounts.provider import links
+
+        links.unlink(account_of(login).id, by=None, now=read_clock())
+    click.echo(words(f"已解除关联 {login}", f"unlinked {login}"))
+
+
 def account_of(login: str) -> "Organiser":
     """The account of that login; ServiceError not_found."""
     from service.org.accounts.listing import by_login

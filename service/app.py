@@ -5,36 +5,28 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apiflask import APIFlask
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, current_app, request
 from flask.sessions import SessionInterface, SessionMixin
+from flask_socketio import SocketIO
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service import document, errors, limits, metrics, probes, valkey
+from service import document, errors, headers, limits, metrics, probes, valkey
 from service.auth import public
 from service.clock import day_of, now
 from service.config import Config
 from service.deadline import Deadline, database_answers
 from service.errors import ServiceError
-from service.extensions import db, migrate, socketio
+from service.extensions import db, migrate
 from service.traffic import Traffic
 
 if TYPE_CHECKING:
     from service.holdings import Holding
     from service.live.errands import Handler
+    from service.notify.notices.audience import Audience
     from service.working import Task
 
 API = "/api/v1"
 MAX_BODY_BYTES = 64 * 1024
-# The pages have a policy of their own (service.pages); nothing else is a page.
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
-}
-# Whoever came by TLS once comes by TLS for a year.
-TRANSPORT_SECURITY = "max-age=31536000"
 
 
 class NoSession(SessionInterface):
@@ -54,13 +46,16 @@ class NoSession(SessionInterface):
 def create_app(config: Config | None = None) -> APIFlask:
     """The web application with every room; settings come from the environment unless given."""
     config = config or Config.from_env()
-    app = APIFlask("service", title="春水 Chunshui", version="1", docs_path=None, spec_path="/openapi.json")
+    # The pages room serves the built files; the framework's own way would pass the pages' policy by.
+    own: dict[str, Any] = {"static_folder": None, "docs_path": None, "spec_path": "/openapi.json"}
+    app = APIFlask("service", title="春水 Chunshui", version="1", **own)
     configure(app, config)
     app.session_interface = NoSession()
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
     options = {"async_mode": "gevent", "transports": ["websocket"], "namespaces": ["/organisers"]}
-    socketio.init_app(app, cors_allowed_origins=None, **options)
+    # Not bound late as the others are: it serves the application that was bound last, and no other.
+    SocketIO(app, cors_allowed_origins=None, **options)
     errors.init_app(app)
     board = metrics.Board("web")
     app.extensions["traffic"] = traffic = Traffic(app, board)
@@ -69,7 +64,8 @@ def create_app(config: Config | None = None) -> APIFlask:
     register_probes(app, board)
     app.security_schemes = document.SCHEMES
     app.spec_processor(partial(document.complete, app))
-    app.after_request(secure)
+    app.before_request(refuse_large_bodies)
+    headers.init_app(app)
     app.wsgi_app = traffic.around(Deadline(app, app.wsgi_app))  # type: ignore[assignment, method-assign]
     return app
 
@@ -124,9 +120,11 @@ def holdings() -> "list[Holding]":
 
 def load_models() -> None:
     """Make every table known, also to a command that needs none of the routes."""
+    import service.checkin.group.models
     import service.checkin.onsite.models
     import service.notify.callbacks.models
     import service.org.accounts.models
+    import service.org.errands.models
     import service.org.geography.models
     import service.org.tree.models  # noqa: F401 - loaded for what it declares
 
@@ -136,14 +134,20 @@ def load_models() -> None:
 def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     """What `chunshui worker` does, room by room."""
     from service.activity import rules as activity
+    from service.activity import succession as succeeding
     from service.audit import anchors, chain, keeping
     from service.checkin.attendance import roster
+    from service.checkin.flags import devices, finding
     from service.checkin.ledger import checked_in, taken_back
     from service.live import reaping
     from service.notify.backlog import Backlog
     from service.notify.callbacks import rules as callbacks
     from service.notify.courier import Courier, keep_house
+    from service.notify.notices import ledger
+    from service.org.accounts import succession
     from service.org.accounts.keeping import keep_house as keep_accounts
+    from service.org.errands import rules as errands
+    from service.org.errands import work
     from service.org.keeping import forget_expired as keeping_logins
     from service.org.person import rights
     from service.org.tree.settling import settle_due
@@ -151,7 +155,12 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
 
     config: Config = app.config["CHUNSHUI"]
     reaping.register_ledger(app, checked_in, taken_back)
+    app.extensions["audiences"] = audiences()
+    app.extensions["wechat_listeners"] = [ledger.listen]
     backlog = Backlog(board)
+    repeated = board.counter(
+        "deliveries_repeated", "Deliveries taken over from a worker that died: each may come twice."
+    )
     return [
         *reaping.tasks(config, board),
         Task("audit log sealed", 1.0, lambda _: chain.seal_all(now())),
@@ -162,17 +171,32 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("names", 3600.0, lambda _: rights.age(now(), config.named_days)),
         Task("openings", 2.0, lambda _: activity.announce(now())),
         Task("rosters", 5.0, lambda _: roster.freeze_due(now())),
+        Task("flags", 60.0, lambda _: finding.find_due(now())),
+        Task("device marks", 3600.0, lambda _: devices.prune(now())),
         # A run lasts for as long as there is something to deliver.
-        Task("deliveries", 0.5, Courier(), patience=math.inf),
+        Task("deliveries", 0.5, Courier(repeated=repeated.inc), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
         Task("events of WeChat", 1.0, lambda app: callbacks.hand_on(app.extensions.get("wechat_listeners", ()), now())),
         Task("events of WeChat kept", 3600.0, lambda _: callbacks.prune(now())),
         Task("accounts kept", 60.0, keep_accounts),
+        # A table of the whole roster takes as long as it takes.
+        Task("errands", 1.0, work.run, patience=math.inf),
+        Task("errands kept", 60.0, lambda _: errands.sweep(now())),
         Task("backlog", 15.0, lambda _: backlog.read(now())),
         # A change of the tree that was entered ahead holds from the first minute of its day.
         Task("tree", 30.0, lambda _: settle_due(day_of(now()))),
+        # What hangs on a merged organisation follows it, also where the merger was settled elsewhere.
+        Task("grants of merged organisations", 5.0, lambda _: succession.succeed(now())),
+        Task("activities of merged organisations", 5.0, lambda _: succeeding.succeed(now())),
         Task("services", 5.0, lambda _: look_at_services(board)),
     ]
+
+
+def audiences() -> "dict[str, Audience]":
+    """Whom notices may be for, by the name that they keep."""
+    from service.activity import reminders
+
+    return {"activity": reminders.audience}
 
 
 def gateway_handlers(config: Config) -> "dict[str, Handler]":
@@ -189,25 +213,33 @@ def register_rooms(app: APIFlask) -> None:
     from service.activity import views as activity
     from service.checkin import views as checkin
     from service.checkin.attendance import views as attendance
+    from service.checkin.flags import views as flags
+    from service.checkin.group import views as group
     from service.checkin.onsite import views as onsite
+    from service.checkin.paper import views as paper
+    from service.checkin.roll import views as roll
     from service.live import events as live_events
     from service.live import views as live
     from service.notify import views as notify
     from service.notify.callbacks import views as callbacks
+    from service.notify.notices import views as notices
     from service.org import access
     from service.org import views as org
     from service.org.accounts import views as accounts
+    from service.org.accounts.provider import views as provider
+    from service.org.errands import views as errands
     from service.org.geography import views as geography
     from service.org.people import views as people
     from service.org.person import views as person
     from service.org.tree import views as tree
 
     access.init_app(app)
-    of_org = (org, accounts, geography, tree, people, person)
-    for room in (*of_org, activity, live, checkin, attendance, onsite, notify, callbacks):
+    of_org = (org, accounts, provider, geography, tree, people, person, errands)
+    of_checkin = (checkin, attendance, roll, onsite, group, paper, flags)
+    for room in (*of_org, activity, live, *of_checkin, notify, notices, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)
-    live_events.init_app(app, socketio)
+    live_events.init_app(app)
 
 
 def register_probes(app: APIFlask, board: metrics.Board) -> None:
@@ -236,12 +268,9 @@ def register_probes(app: APIFlask, board: metrics.Board) -> None:
         return Response(board.page(), content_type=metrics.KIND)
 
 
-def secure(response: Response) -> Response:
-    """Add the headers that every answer carries; what the API says is for its asker alone, and for now."""
-    if request.path.startswith(API):
-        response.headers.setdefault("Cache-Control", "no-store")
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", TRANSPORT_SECURITY)
-    return response
+def refuse_large_bodies() -> None:
+    """Before anybody is asked who he is, and whether or not the door reads a body."""
+    door = current_app.view_functions.get(request.endpoint or "")
+    most = request.max_content_length = getattr(door, "most_bytes", MAX_BODY_BYTES)
+    if (request.content_length or 0) > most:
+        raise ServiceError("body_too_large")

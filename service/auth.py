@@ -69,6 +69,26 @@ def granted(*purposes: str) -> Callable[[View], View]:
     return guard
 
 
+def roomy(most_bytes: int) -> Callable[[View], View]:
+    """Let a view take a body of so many bytes, where other doors take `MAX_BODY_BYTES`."""
+
+    def declare(view: View) -> View:
+        view.most_bytes = most_bytes  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def uploading(most_bytes: int) -> Callable[[View], View]:
+    """The same for a file, as multipart/form-data from our own pages or from programs."""
+
+    def declare(view: View) -> View:
+        view.uploads = True  # type: ignore[attr-defined]
+        return roomy(most_bytes)(view)
+
+    return declare
+
+
 def push_service(scope: str) -> Callable[[View], View]:
     """Let a view run for an organiser with a grant for `push`, or for a programme whose token has `scope`.
 

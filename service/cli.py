@@ -13,6 +13,7 @@ from rich.console import Console
 from service import __version__
 from service.account_commands import organiser
 from service.auditing import audit
+from service.checkin.commands import attendance
 from service.errors import ServiceError
 from service.language import words
 from service.org.people.commands import certificate, keys
@@ -20,7 +21,7 @@ from service.org.people.roster_commands import roster
 from service.registers import division, import_organisations, organisation
 from service.rights import person, register
 from service.supervisor import HERE, installed
-from service.terminal import FOLDER, OWN_DATA, RUNNING, outages, refusals, settings, told
+from service.terminal import FOLDER, OWN_DATA, RUNNING, outages, refusals, settings, told, within
 
 MEMBERS = click.IntRange(1, 150_000)
 SECONDS = click.FloatRange(0, 86_400)
@@ -205,6 +206,25 @@ def upgrade(running: Path | None) -> None:
         migrate_up(directory=str(HERE / "service" / "migrations"))
 
 
+@db.command(
+    help=words(
+        "授权应用所用的数据库角色（由表的所有者在每次升级后执行）。",
+        "Let a role do what the application does; said by the tables' owner after each upgrade.",
+    )
+)
+@click.argument("role")
+@RUNNING
+def grant(role: str, running: Path | None) -> None:
+    """A role that owns nothing and cannot change the audit log."""
+    from service.audit.role import RoleError, admit
+
+    with within(running):
+        try:
+            admit(role)
+        except RoleError as error:
+            raise click.ClickException(str(error)) from None
+
+
 @main.group("import", help=words("导入数据。", "Import data."))
 def import_() -> None:
     """Files into tables."""
@@ -234,7 +254,7 @@ def become_gunicorn(process: str) -> None:
     os.execv(sys.executable, arguments)  # noqa: S606 - no shell is wanted
 
 
-for group in (audit, certificate, division, keys, organisation, organiser, person, register, roster):
+for group in (attendance, audit, certificate, division, keys, organisation, organiser, person, register, roster):
     main.add_command(group)
 import_.add_command(import_organisations)
 

@@ -4,17 +4,16 @@ The name of a setting's variable is its field name in capitals. `docs/operations
 compares that page with this class.
 """
 
-import json
 import os
 import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from service import sealing
+from service.spelling import are_networks, are_templates, is_account, is_guarded, listed, spells_keys
 
 PRODUCTION_WECHAT = "https://api.weixin.qq.com"
 CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
@@ -68,7 +67,9 @@ class Config:
         "", "PEM file with the worker's Ed25519 key for the audit log's anchors; empty: a key made from AUDIT_KEY."
     )
     audit_retention_days: int = setting(366, "How long entries of the audit log are kept; at least 184.")
-    named_days: int = setting(1096, "How long after an activity its stays and check-ins lead to their members.")
+    named_days: int = setting(
+        1096, "How long an activity's rows lead to their members; who left, and what ended, is removed after as long."
+    )
     data_dir: str = setting(".chunshui", "Where the embedded PostgreSQL and Valkey keep their data.")
     default_language: str = setting("zh", "zh or en: language of texts where the client asks for none.")
     log_level: str = setting("info", "debug, info, warning or error.")
@@ -95,6 +96,19 @@ class Config:
     second_factor_required: bool = setting(
         True, "Whether every account needs a second factor; those with an administrator's office always do."
     )
+    oidc_issuer: str = setting(
+        "", "Issuer of the identity provider (OpenID Connect) through which linked accounts may log in; empty: none."
+    )
+    oidc_client_id: str = setting(
+        "", "Our client's id there; WEB_URL with /api/v1/organisers/oidc/callback comes back."
+    )
+    oidc_client_secret: str = secret("", "Our client's secret there.")
+    oidc_name: str = setting("", "What the log-in page calls it; empty: single sign-on.")
+    oidc_acr: str = setting(
+        "", "Classes (acr) that stand for two factors there, by commas: asked for, and one must be told."
+    )
+    oidc_amr: str = setting("", "Methods (amr) that stand for two factors there, by commas: one must be told.")
+    oidc_timeout_seconds: float = setting(2.0, "Patience with the identity provider, for each call.")
     account_requests_per_minute: int = setting(120, "Requests that write, of one member or organiser.")
     network_logins_per_minute: int = setting(
         6000, "Members' log-ins and refreshes from one address (IPv6: one /64); a carrier's has tens of thousands."
@@ -170,6 +184,9 @@ class Config:
     wechat_timeout_seconds: float = setting(3.0, "Patience with WeChat.")
 
     wechat_message_state: str = setting("formal", "Which mini-program a message opens: developer, trial or formal.")
+    wechat_templates: str = setting(
+        "", "JSON: for each kind of notice its template and the fact of each field (docs/notices.md)."
+    )
     apns_url: str = setting("https://api.push.apple.com", "Apple's push service; api.sandbox… for development builds.")
     apns_key: str = secret("", "The provider's signing key, PEM as in the .p8 file; empty: no such channel.")
     apns_key_id: str = setting("", "Id of that key.")
@@ -229,7 +246,7 @@ class Config:
             (not VALKEY_URL.fullmatch(self.redis_url), "REDIS_URL: needs redis://… or redis+cluster://host:port,…"),
             (len(self.secret_key) < 32, "SECRET_KEY: at least 32 characters"),
             (
-                bool(self.identity_keys) and not _spells_keys(self.identity_keys),
+                bool(self.identity_keys) and not spells_keys(self.identity_keys),
                 "IDENTITY_KEYS: needs id:suite:base64 by commas, each id once, aes256 or sm4, 32 bytes at least",
             ),
             (0 < len(self.certificate_secret) < 32, "CERTIFICATE_SECRET: at least 32 characters"),
@@ -241,9 +258,10 @@ class Config:
             *((getattr(self, name) <= 0, f"{name.upper()}: must be above 0") for name in positive),
             *((not 0 < getattr(self, name) < 65_536, f"{name.upper()}: 1 to 65535") for name in ports),
             (self.lease_seconds < 3 * self.renew_seconds, "LEASE_SECONDS: at least 3 × RENEW_SECONDS"),
-            (not _are_networks(self.limits_exempt), "LIMITS_EXEMPT: needs networks such as 10.0.0.0/8"),
+            (not are_networks(self.limits_exempt), "LIMITS_EXEMPT: needs networks such as 10.0.0.0/8"),
             (not 1 <= self.live_shards <= 64, "LIVE_SHARDS: 1 to 64"),
             *self._gateway_checks(),
+            *(self._provider_checks() if self.oidc_issuer else ()),
             *self._channel_checks(),
             (self.flush_seconds > self.renew_seconds, "FLUSH_SECONDS: at most RENEW_SECONDS"),
             (self.demo and self.wechat_api_url == PRODUCTION_WECHAT, "DEMO: never with the real WeChat"),
@@ -258,13 +276,29 @@ class Config:
                 for name, value in keys.items()
             ),
             (self.wechat_message_state not in ("developer", "trial", "formal"), "WECHAT_MESSAGE_STATE: developer, …"),
+            (not are_templates(self.wechat_templates), "WECHAT_TEMPLATES: JSON of {kind: {id, fields}}"),
             (any(apple) and not all(apple), "APNS_KEY: needs APNS_KEY_ID, APNS_TEAM and APNS_TOPIC beside it"),
             (bool(self.fcm_account) and not self.fcm_legal_basis, "FCM_ACCOUNT: needs FCM_LEGAL_BASIS beside it"),
-            (bool(self.fcm_account) and not _is_account(self.fcm_account), "FCM_ACCOUNT: JSON of a service account"),
+            (bool(self.fcm_account) and not is_account(self.fcm_account), "FCM_ACCOUNT: JSON of a service account"),
             (bool(self.jpush_app_key) != bool(self.jpush_master_secret), "JPUSH_APP_KEY: needs JPUSH_MASTER_SECRET"),
             (
                 bool(self.sms_url) != self.sms_secret.startswith("whsec_"),
                 "SMS_URL: needs SMS_SECRET beside it, whsec_ and base64",
+            ),
+        ]
+
+    def _provider_checks(self) -> list[tuple[bool, str]]:
+        demands = bool(listed(self.oidc_acr) or listed(self.oidc_amr))
+        return [
+            (not is_guarded(self.oidc_issuer), "OIDC_ISSUER: needs https://…, or http:// of this machine"),
+            (
+                not (self.oidc_client_id and self.oidc_client_secret),
+                "OIDC_ISSUER: needs OIDC_CLIENT_ID and OIDC_CLIENT_SECRET",
+            ),
+            (not self.web_url, "OIDC_ISSUER: needs WEB_URL, to which the provider sends people back"),
+            (
+                self.second_factor_required and not demands,
+                "OIDC_ISSUER: SECOND_FACTOR_REQUIRED needs OIDC_ACR or OIDC_AMR, which tell of two factors there",
             ),
         ]
 
@@ -273,7 +307,7 @@ class Config:
         needed = self.restart_spread_seconds + RESTART_GRACE_SECONDS
         return [
             (not all(map(ORIGIN.fullmatch, origins)), "GATEWAY_ORIGINS: needs *, null, https://host or https://*.host"),
-            (not _are_networks(self.gateway_proxies), "GATEWAY_PROXIES: needs networks such as 10.0.0.0/8"),
+            (not are_networks(self.gateway_proxies), "GATEWAY_PROXIES: needs networks such as 10.0.0.0/8"),
             (
                 self.gateway_client_header.lower() not in ("x-forwarded-for", "forwarded"),
                 "GATEWAY_CLIENT_HEADER: X-Forwarded-For or Forwarded",
@@ -321,30 +355,6 @@ def _told(name: str, environ: Mapping[str, str], *, by_file: bool) -> str:
     if text and file:
         raise OSError(0, f"{name} is set too")
     return Path(file).read_text().strip() if file else text
-
-
-def _spells_keys(text: str) -> bool:
-    try:
-        sealing.of_setting(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_account(text: str) -> bool:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return False
-    needed = ("project_id", "private_key", "client_email", "token_uri")
-    return isinstance(found, dict) and all(isinstance(found.get(name), str) for name in needed)
-
-
-def _are_networks(text: str) -> bool:
-    try:
-        return all(ip_network(one.strip()) for one in text.split(",") if one.strip())
-    except ValueError:
-        return False
 
 
 def _switch(text: str) -> bool:

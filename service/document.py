@@ -44,12 +44,27 @@ PROBLEM = {
     },
     "required": ["type", "title", "status", "code"],
 }
-IMAGE = {"image/svg+xml": {"schema": {"type": "string"}}}
+REDIRECT = {
+    "content": {"text/html": {"schema": {"type": "string"}}},
+    "headers": {"Location": {"schema": {"type": "string"}}},
+}
 # OAuth's form, which is read as RFC 6749 says and not as our JSON is.
 CREDENTIALS = {
     "type": "object",
     "properties": {name: {"type": "string"} for name in ("grant_type", "client_id", "client_secret", "scope")},
     "required": ["grant_type"],
+}
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+# Bodies that are no JSON, by endpoint; answers that are none, by endpoint or by how the path ends.
+BODIES = {
+    "accounts.token": {"application/x-www-form-urlencoded": {"schema": CREDENTIALS}},
+    "errands.send_in": {"application/octet-stream": BYTES},
+}
+FILES = {
+    "errands.fetch": {"text/csv": BYTES, WORKBOOK: BYTES},
+    "svg": {"image/svg+xml": {"schema": {"type": "string"}}},
+    "xlsx": {WORKBOOK: BYTES},
 }
 PARAMETER = re.compile(r"<(?:(\w+)(?:\(\w+=(\d+)\))?:)?(\w+)>")
 
@@ -66,17 +81,28 @@ ALSO: dict[str, tuple[int, ...]] = {
     "accounts.give": (409,),
     "accounts.register_client": (409,),
     "accounts.token": (401,),
+    "provider.depart": (404,),
+    "provider.arrive": (401, 404),
+    "provider.link": (404,),
+    "activity.tell": (409,),
+    "activity.preview": (409,),
+    "notices.subscribe": (409,),
+    "notices.retry": (409,),
     "notify.register": (409,),
     "notify.retry": (409,),
     "org.log_in": (401, 403),
     "org.refresh": (401,),
     "org.guest": (404,),
     "geography.change": (409,),
+    "errands.send_in": (409, 413, 422),
+    "errands.ask_for": (409,),
+    "errands.accept": (409,),
     "tree.found": (404, 409),
     "tree.change": (409,),
     "people.edit": (409,),
     "people.propose": (409,),
     "people.ask": (409,),
+    "people.receive": (409,),
     "people.confirm": (409,),
     "people.appoint": (409,),
     "people.end_office": (409,),
@@ -85,16 +111,21 @@ ALSO: dict[str, tuple[int, ...]] = {
     "checkin.call": (409,),
     "checkin.check_in": (409,),
     "checkin.undo": (409,),
+    "checkin.undo_entry": (409,),
     "checkin.confirm": (409,),
     "attendance.agree": (409,),
     "attendance.missing": (409,),
+    "attendance.sign_in_sheet": (413,),
     "attendance.ask_leave": (409,),
     "attendance.withdraw_leave": (409,),
     "attendance.ask_leave_for": (409,),
     "attendance.decide_leave": (409,),
     "attendance.make_up": (409,),
+    "group.begin": (409,),
+    "group.count_heads": (409,),
     "onsite.register": (409,),
     "onsite.pair": (403,),
+    "onsite.state": (403,),
 }
 
 
@@ -123,10 +154,13 @@ def describe(view: Callable[..., Any], rule: Rule, method: str, operation: dict[
     doors = [door for door in getattr(view, "authentication", "public").split(" or ") if door != "public"]
     if doors:
         operation["security"] = [{door: []} for door in doors]
-    if rule.endpoint == "accounts.token":
-        operation["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": CREDENTIALS}}}
-    if rule.rule.endswith(".svg"):
-        operation["responses"]["200"]["content"] = IMAGE
+    if rule.endpoint in BODIES:
+        operation["requestBody"] = {"content": BODIES[rule.endpoint], "required": True}
+    if (content := FILES.get(rule.endpoint) or FILES.get(rule.rule.rpartition(".")[2])) is not None:
+        operation["responses"]["200"]["content"] = content
+    if "303" in operation["responses"]:
+        operation["responses"].pop("200", None)
+        operation["responses"]["303"].update(REDIRECT)
     schemas = {name: parameter(kind, int(most or 0)) for kind, most, name in PARAMETER.findall(rule.rule)}
     for one in operation.get("parameters", ()):
         if one["in"] == "path":

@@ -1,7 +1,6 @@
 """Extensions, created here unbound and bound to the application in `create_app`."""
 
 from flask_migrate import Migrate
-from flask_socketio import SocketIO
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import MetaData, event
 from sqlalchemy.orm import DeclarativeBase
@@ -27,4 +26,3 @@ class Base(DeclarativeBase):
 db = SQLAlchemy(model_class=Base)
 event.listen(db.session, "do_orm_execute", demand)
 migrate = Migrate(directory=None)
-socketio = SocketIO()

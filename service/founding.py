@@ -183,7 +183,8 @@ def seat(login: str, config: Config, now: datetime) -> str:
     opened = sessions.open_session(account, login, two_factors=True, terms=sessions.Terms.of(config), now=now)
     # Whoever sits there waits for long, and nothing may be under way meanwhile.
     db.session.commit()
-    return f"chunshui_organiser={opened.cookie}"
+    # Under either name: whether the web process takes us for a guest over TLS depends on its settings.
+    return f"chunshui_organiser={opened.cookie}; __Host-chunshui_organiser={opened.cookie}"
 
 
 def dismiss_organiser(login: str) -> None:

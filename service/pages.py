@@ -1,4 +1,5 @@
-"""The built pages: the organisers' wall at `/`, the members' phone page at `/m/`.
+"""The built pages: the organisers' wall at `/`, the members' phone page at `/m/`, the secretary's at `/desk/`,
+the code on site at `/gate/`.
 
 Hashed assets may be kept for ever, the entry pages are asked for anew each time, and the pages' policy lets no
 script or style run that did not come from here.
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, current_app, jsonify, request, send_from_directory
 
 from service.auth import public
+from service.headers import HEADERS
 
 STATIC = Path(__file__).parent / "static"
 FOR_EVER = 365 * 24 * 3600
@@ -32,13 +34,42 @@ def phone() -> Response:
     return entry("phone.html")
 
 
+@bp.get("/desk/")
+@public
+def desk() -> Response:
+    """The secretary's phone page; `?activity=` names the activity."""
+    return entry("desk.html")
+
+
+@bp.get("/gate/")
+@public
+def gate() -> Response:
+    """What a device on site shows: a code that changes every few seconds."""
+    return entry("gate.html")
+
+
+@bp.get("/desk/worker.js")
+@bp.get("/gate/worker.js")
+@public
+def worker() -> Response:
+    """What opens the page above it without a network; it may ask us alone."""
+    response = send_from_directory(STATIC, "worker.js")
+    response.cache_control.no_cache = True
+    response.headers["Content-Security-Policy"] = f"{HEADERS['Content-Security-Policy']}; connect-src 'self'"
+    return response
+
+
 @bp.get("/m/settings.json")
 @public
 def settings() -> Response:
-    """What the pages must know before anybody has logged in: whether this is the demo, the phone page's address."""
+    """What the pages must know before anybody has logged in.
+
+    Whether this is the demo, the phone page's address, and what the identity provider is called (null: there is none).
+    """
     config = current_app.config["CHUNSHUI"]
     address = (config.web_url or request.host_url).rstrip("/")
-    return jsonify(demo=config.demo, phone=f"{address}/m/")
+    provider = config.oidc_name if config.oidc_issuer else None
+    return jsonify(demo=config.demo, phone=f"{address}/m/", provider=provider)
 
 
 @bp.get("/assets/<path:name>")

@@ -3,13 +3,16 @@
 import logging
 import os
 import re
+import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 import redis
 import sqlalchemy
@@ -20,13 +23,14 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 
-from service import embedded
+from service import embedded, logs
 from service.app import create_app, create_core
 from service.config import Config
 from service.extensions import db as database
 from service.org.accounts import passwords
+from service.org.models import Member
 from service.scope import demand
-from tests.logs import CONFIDENTIAL
+from tests.logs import Overheard, plant, planted, tells
 
 # What the stages and fixtures beside the tests assert is explained too when it fails.
 pytest.register_assert_rewrite("tests.live", "tests.notify", "tests.web", "tests.scraping")
@@ -199,18 +203,60 @@ class Ear(logging.Handler):
 
     def hear(self, said: str) -> None:
         """Keep `said` if it tells too much."""
-        if CONFIDENTIAL.search(said):
+        if tells(said):
             self.heard.append(said)
 
 
 @pytest.fixture(scope="session")
 def ear() -> Iterator[Ear]:
-    """Listens for the whole run."""
-    ear = Ear()
-    logging.getLogger().addHandler(ear)
+    """Listens for the whole run, at the level at which the product logs."""
+    ear, root = Ear(), logging.getLogger()
+    root.addHandler(ear)
+    root.setLevel(logging.INFO)
+    for name in logs.QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(processors=[ear.event, *structlog.get_config()["processors"]])
     yield ear
-    logging.getLogger().removeHandler(ear)
+    root.removeHandler(ear)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def secrets_are_known() -> None:
+    """Remember every secret that this process draws, and the name of every member that it makes."""
+    drawn = {secrets: "token_urlsafe", pyotp: "random_base32"}
+    for module, name in drawn.items():
+        setattr(module, name, remembering(getattr(module, name)))
+    sqlalchemy.event.listen(Member, "init", lambda _target, _args, given: plant(given.get("name") or ""))
+
+
+def remembering(draw: Callable[..., str]) -> Callable[..., str]:
+    """`draw`, with what it gives remembered."""
+
+    def drawn(*args: Any, **kwargs: Any) -> str:
+        secret = draw(*args, **kwargs)
+        planted.add(secret)
+        return secret
+
+    return drawn
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_tells_of_people(ear: Ear) -> Iterator[None]:
+    """At the end of the run, in each of its processes: no log of any process that it started holds a secret.
+
+    The servers' logs too: PostgreSQL quotes what it refuses unless it is told not to.
+    """
+    overheard, begin = Overheard(), subprocess.Popen.__init__
+
+    def heard(self: Any, *args: Any, **options: Any) -> None:
+        for stream in ("stdout", "stderr"):
+            overheard.keep(options.get(stream))
+        begin(self, *args, **options)
+
+    subprocess.Popen.__init__ = heard  # type: ignore[method-assign]
+    yield
+    subprocess.Popen.__init__ = begin  # type: ignore[method-assign]
+    assert list(overheard.lines()) == []
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """What the run over the OpenAPI document needs: two provinces, who asks, and a call of each operation that succeeds."""
 
+import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,9 +9,13 @@ from flask import current_app
 from sqlalchemy import insert, true
 
 from service.activity.models import Activity
-from service.checkin import refusals
-from service.checkin.attendance import leaves, roster
+from service.checkin import desk, refusals
+from service.checkin.attendance import leaves, make_ups, roster
+from service.checkin.attendance.make_ups import Effort
+from service.checkin.group import sessions
+from service.checkin.group.sessions import Screen
 from service.checkin.onsite import gates
+from service.checkin.onsite.codes import proof_of
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.rules import check_in
 from service.config import Config
@@ -19,7 +24,7 @@ from service.notify import endpoints
 from service.notify.models import Delivery, Outbox
 from service.org.accounts import clients, factor, grants, recovery
 from service.org.login import hashed
-from service.org.models import Division, Member, MemberSession, Organisation, RefreshToken
+from service.org.models import Division, Member, MemberSession, Organisation, RefreshToken, WechatIdentity
 from service.org.organisers import Organiser
 from service.org.people import attachments, offices
 from service.org.people.attachments import Wish
@@ -28,8 +33,12 @@ from tests.factories import (
     PASSWORD,
     bearer,
     make_activity,
+    make_certificate,
+    make_errand,
+    make_flag,
     make_invitation,
     make_member,
+    make_notice,
     make_organisation,
     make_organiser,
 )
@@ -62,6 +71,8 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     factor.begin(organiser.id, key=config.secret_key)
     member = make_member(organisation=branch, place=place, name=f"张{mark}")
     identify(member.id, {"phone": "13912345678" if mark else "13800138000"})
+    db.session.add(WechatIdentity(appid=config.wechat_appid, openid=f"o{mark}", member_id=member.id))
+    db.session.commit()
     activity, coming = (
         make_activity(lead=city, invited=[top], theme=what + mark, series=what + mark) for what in ("主题", "预告")
     )
@@ -69,9 +80,18 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     stream.title, stream.sources[0].url = f"直播{mark}", f"https://live.example.org/{mark}.m3u8"
     push, secrets, issued = make_programme(organiser, mark, now)
     gate, pairing = gates.register(organiser, activity.id, f"门口{mark}", now)
+    watching = Screen(reference="screen-1", organisation=branch.id, place=f"村活动室{mark}", screen="tv")
+    desk.enter(organiser, coming.id, [desk.Entry(member=member.id, reference="entry-of-1", method="group")], now)
+    notice, dead, lies = make_notice(activity, member, path=city.path, text=f"通知{mark}", now=now)
+    paired = gates.pair(gates.register(organiser, activity.id, f"大厅{mark}", now)[1], now)
     numbers = {
         **make_attendance(activity, member, other, mark, now),
+        "group_session_id": sessions.begin(organiser, activity.id, watching, now)[0].id,
+        "notice_id": notice.id,
+        "told_id": dead.id,
+        "item_id": lies.id,
         "gate_id": gate.id,
+        "paired": paired.gate.id,
         "unfrozen": coming.id,
         "activity_id": activity.id,
         "sitting": activity.sittings[0].id,
@@ -81,15 +101,18 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
         "office_id": offices.appoint(member, branch, title=f"委员{mark}", starts_on=now.date()).id,
         "attachment_id": make_stay(member, guests, mark, now),
         "number": branch.id,
+        "visitor": make_member(organisation=guests, name=f"孙{mark}").id,
         "organisation_id": guests.id,
         "parent": city.id,
         "to": city.id,
+        "errand_id": make_errand(other, now, mark),
         "account_id": other.id,
         "recovery_id": recovery.propose(system, other.id, now).id,
         "grant_id": grants.of_account(security, other.id)[0].id,
     }
     texts = {
         "pairing": pairing,
+        "proof": base64.urlsafe_b64encode(proof_of(paired.key)).decode(),
         "invitation": make_invitation(member=make_member(organisation=branch, name=f"赵{mark}")),
         **secrets,
         "code": code_at(factor.pending(organiser.id, "x", keys=config.secrets).secret, now),
@@ -131,17 +154,21 @@ def make_programme(organiser: Organiser, mark: str, now: datetime) -> tuple[dict
 def make_attendance(
     activity: Activity, member: Member, organiser: Organiser, mark: str, now: datetime
 ) -> dict[str, int]:
-    """A check-in of one's own, a proxy to confirm, a refusal, a request for leave, and a frozen roster."""
+    """A check-in of one's own, a proxy to confirm, a refusal, a request for leave, a make-up, and a frozen roster."""
     absent = make_member(organisation=member.organisation, name=f"钱{mark}")
     place = member.place.path if member.place else ""
     own = Attempt(member=member.id, organisation=member.organisation.path, place=place, reference=REFERENCE)
     where: dict[str, Any] = {"member": absent.id, "organisation": absent.organisation.path, "place": ""}
     proxy = Attempt(**where, reference="proxy-of-1", method="proxy", entered_by=organiser.id, reason=f"无手机{mark}")
     check_in(activity.id, [own, proxy, Attempt(**where, reference="reference-0", sitting=10**12)], now)
+    ill = make_member(organisation=member.organisation, name=f"孙{mark}")
     roster.freeze(activity.id, now)
+    replay = Effort(reference="reference-8", kind="replay", reason=f"回看{mark}", happened_at=now)
     return {
+        "make_up_id": make_ups.make_up(activity.id, ill.id, replay, by=organiser.id, now=now)[0].id,
         "absent": absent.id,
         "check_in_id": check_ins_of(activity.id, absent.id)[0].id,
+        "flag_id": make_flag(activity, check_ins_of(activity.id, absent.id)[0].id, now=now).id,
         "refusal_id": refusals.waiting(activity.id, true())[0].id,
         "leave_id": leaves.ask(activity.id, absent.id, reason=f"出差{mark}", by=None, now=now).id,
     }
@@ -150,7 +177,7 @@ def make_attendance(
 def make_stay(member: Member, guests: Organisation, mark: str, now: datetime) -> int:
     """A stay that both sides have yet to confirm."""
     wish = Wish(organisation_id=guests.id, reason=f"务工{mark}", starts_on=now.date())
-    return attachments.propose(member, wish, by_home=True, now=now).id
+    return attachments.propose(member, wish, by="home", now=now).id
 
 
 def make_delivery(endpoint: int, mark: str, now: datetime) -> int:
@@ -174,7 +201,7 @@ def make_refresh_token(member: int, token: str, now: datetime) -> str:
     return token
 
 
-def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[str, Any]]:
+def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, Any]:
     """For each operation with a body one that succeeds for whoever may: the numbers of one, the secrets of another."""
     numbers, texts = at.numbers, secrets.texts
     today, window = datetime.now(UTC).date().isoformat(), sitting_window()
@@ -186,6 +213,16 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /me/erasure": {"confirm": "erase"},
         "POST /me/consents": {"purpose": "reminders", "version": "1"},
         "POST /me/attachments": stay,
+        "PUT /me/notice-preferences": {
+            "language": "en", "timezone": "Asia/Urumqi", "quiet_from": "22:00", "quiet_until": "07:00",
+            "channels": ["apns"],
+        },
+        "PUT /me/devices": {"channel": "apns", "address": "a-device"},
+        "POST /me/subscriptions": {"reference": "r", "choices": {"template": "accept"}},
+        "POST /activities/{activity_id}/notices": {
+            "reference": "r", "kind": "own_text", "texts": {"zh": {"title": "通知", "text": "请参加"}}
+        },
+        "POST /activities/{activity_id}/notices/preview": {"kind": "announced", "below": numbers["parent"]},
         "POST /sessions": {"app": "mini_program", "code": code, "invitation": texts["invitation"]},
         "POST /sessions/refresh": {"refresh_token": texts["refresh_token"]},
         "POST /clients": {"name": "推送", "scopes": ["endpoints:read"]},
@@ -196,7 +233,7 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /endpoints": {"url": "https://example.org/hook", "topics": ["stream.count"]},
         "POST /activities": {"kind": "training", "theme": "学习", "organisers": holding, "sittings": [window]},
         "PATCH /activities/{activity_id}": {"theme": "新主题"},
-        **attendance_bodies(numbers, texts["pairing"], today),
+        **attendance_bodies(numbers, texts, today),
         "POST /oauth/token": {
             "grant_type": "client_credentials",
             "client_id": texts["client_id"],
@@ -205,21 +242,28 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /organisations": {"parent": numbers["parent"], "level": "county", "name": "县委"},
         "POST /organisations/{number}/changes": {"kind": "renamed", "name": "新支部"},
         "POST /divisions/{code}/changes": {"kind": "renamed", "name": "新区"},
+        "POST /organisations/{number}/imports": "姓名,党支部\n甲,1\n".encode(),
+        "POST /organisations/{number}/exports": {"subject": "roster"},
+        "PUT /errands/{errand_id}/acceptance": {"outcome": "seen"},
         "PATCH /members/{member_id}": {"name": "王五", "phone": "13700137000"},
         "POST /members/{member_id}/attachments": stay,
+        "POST /organisations/{number}/attachments": {
+            "certificate": make_certificate(numbers["visitor"]), "reason": "务工", "starts_on": today
+        },
         "POST /members/{member_id}/offices": {"organisation_id": branch, "title": "书记", "starts_on": today},
         "PATCH /members/{member_id}/offices/{office_id}": {"ends_on": "2030-01-01"},
         "POST /organisers/sessions": {"login": texts["login"], "password": PASSWORD},
         "POST /organisers/recovery": {
             "login": texts["recovered"], "code": texts["recovery"], "password": new_password
         },
+        "POST /organisers/me/provider": {"password": PASSWORD},
         "PUT /organisers/me/password": {"password": PASSWORD, "new_password": new_password},
         "POST /organisers/me/second-factor": {"password": PASSWORD},
         "POST /organisers/me/second-factor/confirmation": {"code": texts["code"]},
     }  # fmt: skip
 
 
-def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict[str, dict[str, Any]]:
+def attendance_bodies(numbers: dict[str, int], texts: dict[str, str], today: str) -> dict[str, dict[str, Any]]:
     """The same of the checkin room."""
     absent = numbers["absent"]
     return {
@@ -231,6 +275,7 @@ def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict
         "POST /activities/{activity_id}/check-ins/{check_in_id}/annulment": {"reason": "误签"},
         "PUT /activities/{activity_id}/check-in-refusals/{refusal_id}/settlement": {"settlement": "已补"},
         "PUT /activities/{activity_id}/attendance-terms": {"late_minutes": 5},
+        "PUT /activities/{activity_id}/flags/{flag_id}/resolution": {"note": "一家人"},
         "PUT /activities/{activity_id}/leave": {"reason": "出差"},
         "POST /activities/{activity_id}/leaves": {"member": absent, "reason": "出差"},
         "PUT /activities/{activity_id}/leaves/{leave_id}/decision": {"approved": True},
@@ -241,11 +286,21 @@ def attendance_bodies(numbers: dict[str, int], pairing: str, today: str) -> dict
             "reason": "回看",
             "happened_at": datetime.now(UTC).isoformat(),
         },
+        "POST /activities/{activity_id}/make-ups/{make_up_id}/annulment": {"reason": "误记"},
         "POST /activities/{activity_id}/guests": {"member": absent},
         "POST /members/{member_id}/exemptions": {"reason": "高龄", "starts_on": today},
         "POST /activities/{activity_id}/gates": {"name": "门口"},
-        "POST /gates/pairing": {"code": pairing},
-    }
+        "POST /activities/{activity_id}/group-sessions": {
+            "reference": "screen-2", "organisation": numbers["number"], "place": "村活动室", "screen": "tv"
+        },
+        "POST /activities/{activity_id}/group-sessions/{group_session_id}/ticks": {
+            "ticks": [{"member": absent, "reference": "reference-4"}]
+        },
+        "PUT /activities/{activity_id}/group-sessions/{group_session_id}/headcount": {"people": 40},
+        "POST /activities/{activity_id}/paper-lists": {"file": f"党员编号,姓名\n{absent},钱\n".encode()},
+        "POST /gates/pairing": {"code": texts["pairing"]},
+        "POST /gates/state": {"gate": numbers["paired"], "proof": texts["proof"]},
+    }  # fmt: skip
 
 
 def sitting_window() -> dict[str, str]:

@@ -10,7 +10,6 @@ from apiflask import APIFlask
 from flask import Request
 from flask.testing import FlaskClient
 from gunicorn.http.errors import InvalidChunkSize
-from werkzeug.datastructures import Headers
 
 from service import deadline
 from service.extensions import db as database
@@ -30,41 +29,6 @@ def test_every_reference_of_the_document_resolves(client: FlaskClient) -> None:
     wanted = set(re.findall(r"#/components/schemas/(\w+)", answer.get_data(as_text=True)))
     assert wanted
     assert wanted <= known.keys()
-
-
-def test_nobody_keeps_what_the_api_said(client: FlaskClient) -> None:
-    answer = client.get("/api/v1/activities")
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-
-
-def test_only_pages_may_load_anything(client: FlaskClient) -> None:
-    """Over TLS every answer also says that TLS is to be used from now on."""
-    for path in ("/api/v1/activities", "/openapi.json", "/nowhere", "/healthz"):
-        policy = headers_of(client, path)["Content-Security-Policy"]
-        assert policy == "default-src 'none'; frame-ancestors 'none'"
-    for path in ("/", "/m/"):
-        policy = headers_of(client, path)["Content-Security-Policy"]
-        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
-        assert "unsafe" not in policy
-    assert "Strict-Transport-Security" not in headers_of(client, "/")
-    for path in ("/", "/api/v1/activities"):
-        assert headers_of(client, path, base_url="https://localhost")["Strict-Transport-Security"] == "max-age=31536000"
-
-
-@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
-def test_no_other_site_may_read_an_answer(app: APIFlask, client: FlaskClient, method: str) -> None:
-    asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
-    for rule in app.url_map.iter_rules():
-        path = re.sub(r"<[^>]+>", "1", rule.rule)
-        told = headers_of(client, path, method=method, headers=asked)
-        assert not [name for name, _ in told if name.startswith("Access-Control-")], path
-
-
-def headers_of(client: FlaskClient, path: str, **options: Any) -> Headers:
-    """The headers of an answer, whose file is closed."""
-    with client.open(path, **options) as answer:
-        return answer.headers
 
 
 @pytest.mark.parametrize(("language", "title"), [("zh-CN", "未找到"), ("en", "Not found"), ("", "未找到")])

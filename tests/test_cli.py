@@ -18,6 +18,7 @@ COMMANDS = [
     "rehearse",
     "organiser add",
     "db upgrade",
+    "db grant",
     "import divisions",
     "import organisations",
     "division find",

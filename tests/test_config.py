@@ -75,3 +75,33 @@ def test_numbers_have_keys_of_their_own_or_the_secret_keys() -> None:
     assert [key.id for key in own.keyring.keys] == ["2026"]
     assert material not in repr(own)
     assert len(Config.from_env(GOOD | {"PREVIOUS_SECRET_KEY": "p" * 32}).keyring.keys) == 2
+
+
+PROVIDER = {
+    "OIDC_ISSUER": "https://idp.example",
+    "OIDC_CLIENT_ID": "chunshui",
+    "OIDC_CLIENT_SECRET": "x",
+    "OIDC_AMR": "mfa",
+    "WEB_URL": "https://console.example.org",
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"OIDC_ISSUER": "http://idp.example"},
+        {"OIDC_ISSUER": "idp.example"},
+        {"OIDC_ISSUER": "https://"},
+        {"OIDC_ISSUER": "https://[x"},
+        {"OIDC_CLIENT_ID": ""},
+        {"OIDC_CLIENT_SECRET": ""},
+        {"WEB_URL": ""},
+        {"OIDC_AMR": " , "},
+    ],
+)
+def test_an_identity_provider_needs_its_settings(change: dict[str, str]) -> None:
+    assert Config.from_env(GOOD | PROVIDER).oidc_issuer == "https://idp.example"
+    assert Config.from_env(GOOD | PROVIDER | {"OIDC_ISSUER": "http://127.0.0.1:8080", "OIDC_AMR": "", "OIDC_ACR": "2"})
+    assert Config.from_env(GOOD | PROVIDER | {"OIDC_AMR": "", "SECOND_FACTOR_REQUIRED": "false"})
+    with pytest.raises(ConfigError, match="OIDC_ISSUER"):
+        Config.from_env(GOOD | PROVIDER | change)

@@ -6,6 +6,7 @@ Each row is a door, who knocks, and what is sent; "{x}" is the number of an x, o
 import json
 import re
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any, Literal
 
 import pytest
@@ -25,22 +26,50 @@ CHANGING = {"Date", "X-Request-Id"}
 ORGANISATION = {"parent": "{number}", "level": "branch", "name": "新"}
 OFFICE = {"organisation_id": "{organisation_id}", "title": "书记", "starts_on": "2026-01-01"}
 STAY = {"organisation_id": "{organisation_id}", "reason": "务工", "starts_on": "2026-01-01"}
+RECEPTION = {"certificate": "x", "reason": "务工", "starts_on": "2026-01-01"}
 GRANT = {"role": "organiser", "purpose": "push", "organisation_id": "{parent}"}
 ACCOUNT = {"login": "new", "name": "新", "organisation_id": "{parent}"}
+SCREEN = {"reference": "screen-1", "organisation": "{number}", "place": "x", "screen": "tv"}
 ROWS: tuple[tuple[str, str, Any], ...] = (
     ("member", "GET /activities/{activity_id}", None),
     ("member", "POST /activities/{activity_id}/check-ins", {"reference": "reference-1"}),
+    ("member", "GET /activities/{activity_id}/my-attendance", None),
     ("organiser", "GET /activities/{activity_id}", None),
     ("organiser", "PATCH /activities/{activity_id}", {"theme": "x"}),
     ("organiser", "POST /activities/{activity_id}/check-in-calls", {}),
     ("organiser", "GET /streams/{stream_id}/curve", None),
+    ("organiser", "GET /activities/{activity_id}/make-ups", None),
+    ("organiser", "POST /activities/{activity_id}/make-ups/{make_up_id}/annulment", {"reason": "误记"}),
+    ("organiser", "GET /activities/{activity_id}/flags", None),
+    ("organiser", "PUT /activities/{activity_id}/flags/{flag_id}/resolution", {"note": "一家人"}),
+    ("organiser", "GET /activities/{activity_id}/group-sessions", None),
+    ("organiser", "POST /activities/{activity_id}/group-sessions", SCREEN),
+    ("organiser", "POST /activities/{activity_id}/group-sessions/{group_session_id}/ticks", {"ticks": [{}]}),
+    ("organiser", "PUT /activities/{activity_id}/group-sessions/{group_session_id}/headcount", {"people": 1}),
+    ("organiser", "PUT /activities/{activity_id}/group-sessions/{group_session_id}/closure", None),
+    ("organiser", "GET /activities/{activity_id}/sign-in-sheet.xlsx?node={number}", None),
+    ("organiser", "POST /activities/{activity_id}/paper-lists", "党员编号,姓名\n7,张三\n".encode()),
+    ("organiser", "DELETE /activities/{activity_id}/members/{member_id}/check-ins/entry-of-1", None),
+    ("organiser", "GET /activities/{activity_id}/roll?node={parent}", None),
     ("organiser", "GET /members/{member_id}", None),
+    ("organiser", "GET /members/{member_id}/notices", None),
+    ("organiser", "GET /activities/{activity_id}/notices", None),
+    ("organiser", "POST /activities/{activity_id}/notices", {"reference": "r", "kind": "announced"}),
+    ("organiser", "POST /activities/{activity_id}/notices/preview", {"kind": "announced"}),
+    ("organiser", "GET /notices/{notice_id}", None),
+    ("organiser", "GET /notices/{notice_id}/nodes", None),
+    ("organiser", "GET /notices/{notice_id}/deliveries", None),
+    ("organiser", "POST /notices/{notice_id}/deliveries/{told_id}/retry", None),
+    ("organiser", "DELETE /notices/{notice_id}", None),
+    ("member", "POST /me/notices/{item_id}/reading", None),
     ("organiser", "PATCH /members/{member_id}", {"name": "李四"}),
     ("organiser", "DELETE /members/{member_id}/binding", None),
     ("organiser", "GET /members/{member_id}/offices", None),
+    ("organiser", "GET /members/{member_id}/standings", None),
     ("organiser", "POST /members/{member_id}/offices", OFFICE),
     ("organiser", "PATCH /members/{member_id}/offices/{office_id}", {"ends_on": "2030-01-01"}),
     ("organiser", "POST /members/{member_id}/attachments", STAY),
+    ("organiser", "POST /organisations/{number}/attachments", RECEPTION),
     ("organiser", "PUT /attachments/{attachment_id}/confirmation", None),
     ("organiser", "DELETE /attachments/{attachment_id}", None),
     ("organiser", "GET /organisations/{number}", None),
@@ -49,6 +78,13 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "GET /organisations/{number}/changes", None),
     ("organiser", "POST /organisations/{number}/changes", {"kind": "renamed", "name": "新"}),
     ("organiser", "POST /organisations", ORGANISATION),
+    ("organiser", "POST /organisations/{number}/exports", {"subject": "roster"}),
+    ("organiser", "POST /organisations/{number}/imports", {"any": "JSON"}),
+    ("organiser", "GET /errands/{errand_id}", None),
+    ("organiser", "GET /errands/{errand_id}/differences", None),
+    ("organiser", "GET /errands/{errand_id}/file", None),
+    ("organiser", "PUT /errands/{errand_id}/acceptance", {"outcome": "seen"}),
+    ("organiser", "DELETE /errands/{errand_id}", None),
     ("organiser", "GET /endpoints/{endpoint_id}/deliveries", None),
     ("organiser", "POST /endpoints/{endpoint_id}/deliveries/{delivery_id}/retry", None),
     ("organiser", "DELETE /endpoints/{endpoint_id}", None),
@@ -58,6 +94,7 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "DELETE /clients/{client_id}", None),
     ("system_administrator", "POST /accounts", ACCOUNT),
     ("system_administrator", "POST /accounts/{account_id}/recovery", None),
+    ("system_administrator", "DELETE /accounts/{account_id}/provider", None),
     ("security_administrator", "GET /accounts/{account_id}/grants", None),
     ("security_administrator", "POST /accounts/{account_id}/grants", GRANT),
     ("security_administrator", "POST /recoveries/{recovery_id}/approval", None),
@@ -66,9 +103,12 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
 # What is ours in the path and theirs, or nobody's, in what is sent.
 SENT: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "POST /members/{member_id}/offices", OFFICE),
+    ("organiser", "POST /activities/{activity_id}/group-sessions", SCREEN | {"organisation": "{to}"}),
     ("organiser", "POST /organisations/{number}/changes", {"kind": "moved", "to": "{to}"}),
     ("organiser", "POST /organisations/{number}/changes", {"kind": "merged", "to": "{to}"}),
     ("organiser", "GET /streams/{stream_id}/curve?organisation={!number}", None),
+    ("organiser", "GET /activities/{activity_id}/sign-in-sheet.xlsx?node={!number}", None),
+    ("organiser", "GET /activities/{activity_id}/roll?node={!number}", None),
     ("member", "POST /activities/{activity_id}/check-ins", {"reference": "reference-1", "sitting": "{sitting}"}),
     ("security_administrator", "POST /accounts/{account_id}/grants", GRANT),
 )
@@ -83,7 +123,11 @@ def provinces(app: APIFlask, db: Session) -> tuple[Province, Province]:
 
 def filled(body: Any, numbers: dict[str, int]) -> Any:
     """`body` with numbers for names in braces."""
-    return body and {name: numbers.get(str(value).strip("{}"), value) for name, value in body.items()}
+    return (
+        body
+        if isinstance(body, bytes)
+        else body and {name: numbers.get(str(value).strip("{}"), value) for name, value in body.items()}
+    )
 
 
 def told(client: FlaskClient, credentials: dict[str, Any], door: str, body: Any = None) -> tuple[int, Any, Any]:
@@ -92,7 +136,9 @@ def told(client: FlaskClient, credentials: dict[str, Any], door: str, body: Any 
     for name, value in credentials.get("cookies", {}).items():
         client.set_cookie(name, value)
     method, path = door.split()
-    sent = {} if body is None else {"json": body}
+    sent: dict[str, Any] = {} if body is None else {"json": body}
+    if isinstance(body, bytes):
+        sent = {"data": {"file": (BytesIO(body), "list.csv")}}
     answer = client.open(f"{API}{path}", method=method, headers=credentials.get("headers"), **sent)
     headers = sorted((name, value) for name, value in answer.headers if name not in CHANGING)
     return answer.status_code, answer.get_json(silent=True), headers

@@ -5,9 +5,11 @@ good. Asked with what the document allows and with what it forbids, no operation
 not say, or tell a text of the other province, all of which are marked.
 """
 
+import io
 import json
 import os
 import re
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -31,6 +33,7 @@ from schemathesis.specs.openapi.checks import (
 from sqlalchemy.orm import Session
 
 from service.extensions import db as database
+from service.org.accounts.provider.client import ENDPOINTS, Provider
 from service.org.geography.sets import load_border
 from service.sandbox.doors import Doors
 from service.sandbox.wechat import APPID, SECRET, WeChat
@@ -58,6 +61,8 @@ REACHES = {
     "auditor": 12,
 }
 ASKERS = tuple(REACHES)
+# Where only a browser arrives that a provider sent: tests/org/accounts/test_provider.py has a real one.
+BACK = "GET /organisers/oidc/callback"
 
 
 @dataclass
@@ -75,18 +80,25 @@ def world(app: APIFlask, db: Session, monkeypatch: pytest.MonkeyPatch) -> Iterat
     config = app.config["CHUNSHUI"]
     wide = {"account_requests_per_minute": 10**9, "network_passwords_per_minute": 10**9}
     wechat = {"wechat_appid": APPID, "wechat_secret": SECRET, "demo": True}
-    monkeypatch.setitem(app.config, "CHUNSHUI", replace(config, **wide, **wechat))
+    idp = {"web_url": "http://localhost", "oidc_issuer": "https://idp.test", "oidc_client_id": "chunshui"}
+    config = replace(config, **wide, **wechat, **idp)
+    monkeypatch.setitem(app.config, "CHUNSHUI", config)
     load_border()
     doors = Doors(WeChat())
     place, now = make_place(), datetime.now(UTC)
     ours, theirs = (make_province(mark, place, now) for mark in ("", MARK))
 
     def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "idp.test":
+            return httpx.Response(
+                200, json={"issuer": config.oidc_issuer, **dict.fromkeys(ENDPOINTS, str(request.url))}
+            )
         told = doors.answer(request.method, str(request.url), request.content)
         return httpx.Response(told.status, json=told.body)
 
     with httpx.Client(base_url="https://wechat.test", transport=httpx.MockTransport(answer)) as client:
         monkeypatch.setitem(app.extensions, "wechat", client)
+        monkeypatch.setitem(app.extensions, "provider", Provider(config, client))
         schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
         found: list[Any] = list(schema.get_all_operations())
         yield World(ours, theirs, [one.ok() for one in found], doors.wechat)
@@ -114,7 +126,7 @@ def cases(draw: st.DrawFn, operation: Any, world: World) -> Any:
 def good_case(operation: Any, world: World) -> Any:
     """The call that succeeds for whoever may."""
     path = {name: known(world.ours, name) for name in PATH.findall(operation.path)}
-    if operation.path.endswith("/attendance-terms"):
+    if operation.path.endswith(("/attendance-terms", "/check-ins/{entry}")):
         path["activity_id"] = world.ours.numbers["unfrozen"]
     body = good_bodies(world.ours, world.ours, world.wechat.login("openid")).get(name_of(operation))
     more = {} if body is None else {"body": body, "media_type": media_type(operation)}
@@ -123,6 +135,10 @@ def good_case(operation: Any, world: World) -> Any:
 
 
 def media_type(operation: Any) -> str:
+    if operation.path.endswith("/imports"):
+        return "application/octet-stream"
+    if operation.path.endswith("/paper-lists"):
+        return "multipart/form-data"
     return "application/x-www-form-urlencoded" if operation.path.endswith("/oauth/token") else "application/json"
 
 
@@ -130,8 +146,10 @@ def known(province: Province, name: str) -> Any:
     """What a variable of the path may mean in `province`."""
     return {
         "code": 540102,
+        "entry": "entry-of-1",
         "key": "sichuan-border",
         "purpose": "reminders",
+        "channel": "apns",
         "reference": REFERENCE,
         **province.numbers,
     }[name]
@@ -153,10 +171,18 @@ def ask(case: Any, credentials: dict[str, Any]) -> Any:
 def check(case: Any, answer: Any, asker: str) -> None:
     """All that holds for every answer."""
     case.validate_response(answer, checks=CHECKS)
-    assert MARK not in answer.text + json.dumps(dict(answer.headers)), f"{asker} is told of the other province"
+    assert MARK not in said(answer) + json.dumps(dict(answer.headers)), f"{asker} is told of the other province"
     if asker == "nobody" and case.operation.definition.raw.get("security"):
         # What is not well formed may find no route at all.
         assert answer.status_code in (401, 403, 404, 405, 415), "a door is open to nobody"
+
+
+def said(answer: Any) -> str:
+    """All the text of an answer, of a workbook too."""
+    if not answer.content.startswith(b"PK"):
+        return str(answer.text)
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        return "".join(archive.read(name).decode() for name in archive.namelist())
 
 
 def run(operation: Any, world: World, asker: str, examples: int) -> set[int]:
@@ -190,8 +216,8 @@ def test_every_operation_succeeds_for_somebody(world: World) -> None:
             answer = ask(case, world.ours.credentials[asker])
             check(case, answer, asker)
             answers[name_of(operation)][asker] = answer.status_code
-    never = {name: told for name, told in answers.items() if not any(status < 300 for status in told.values())}
-    assert never == {}
+    never = {name: told for name, told in answers.items() if not any(status < 400 for status in told.values())}
+    assert never.keys() == {BACK}
 
 
 @pytest.mark.parametrize("asker", ASKERS)

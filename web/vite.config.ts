@@ -4,6 +4,8 @@ import { defineConfig } from 'vitest/config'
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
+const PAGES = ['wall', 'phone', 'desk', 'gate']
+
 export default defineConfig({
   plugins: [vue()],
   build: {
@@ -14,7 +16,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 700,
-    rollupOptions: { input: { wall: here('wall.html'), phone: here('phone.html') } },
+    rollupOptions: { input: PAGES.map((page) => here(`${page}.html`)) },
   },
   test: { include: ['tests/**/*.test.ts'], environment: 'node' },
 })

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
+from service.activity import reminders
 from service.activity.audience import organiser_may_edit
 from service.activity.models import (
     Activity,
@@ -159,6 +160,7 @@ def _settle(activity: Activity, organiser: Organiser) -> int:
     if not organiser_may_edit(organiser, activity.id):
         db.session.rollback()
         raise ServiceError("forbidden")
+    reminders.follow(activity)
     number = activity.id
     db.session.commit()
     return number

@@ -9,14 +9,16 @@ from apiflask import APIBlueprint
 from flask import Flask, Response, current_app, g, request
 from flask.sansio.blueprints import BlueprintSetupState
 
-from service.activity import editing, rules
+from service.activity import editing, rules, telling
 from service.activity.models import Activity, Sitting
 from service.activity.recent import Recent
 from service.activity.schemas import ActivitiesOut, ActivityDetail, ActivityEdit, ActivityIn
+from service.activity.telling import Words
 from service.auth import granted, member_required, public
 from service.clock import now as read_clock
 from service.config import Config
 from service.limits import per_account
+from service.notify.notices.schemas import NoticeOut, NoticesOut, PreviewIn, ReachOut, TellIn
 from service.org.access import member_or_organiser
 
 bp = APIBlueprint("activity", __name__, tag="Activities")
@@ -96,6 +98,40 @@ def edit(activity_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
     edited = editing.edit(activity_id, g.organiser, json_data)
     recent().forget()
     return detail(rules.for_organiser(edited, g.organiser))
+
+
+@bp.get(f"{ACTIVITY}/notices")
+@granted("activities")
+@bp.output(NoticesOut)
+def told(activity_id: int) -> dict[str, Any]:
+    """List what is and was told of an activity, the newest first
+
+    Reminders among it, which are planned with the activity and follow its times.
+    """
+    return {"notices": telling.of_activity(activity_id, g.organiser)}
+
+
+@bp.post(f"{ACTIVITY}/notices")
+@granted("activities")
+@per_account
+@bp.input(TellIn)
+@bp.output(NoticeOut, status_code=201)
+def tell(activity_id: int, json_data: dict[str, Any]) -> Any:
+    """Tell those whom an activity is for
+
+    Each finds it in the inbox, and is sent it by the first channel that reaches. A reference is told once.
+    """
+    return telling.tell(activity_id, g.organiser, Words(**json_data), read_clock())
+
+
+@bp.post(f"{ACTIVITY}/notices/preview")
+@granted("activities")
+@per_account
+@bp.input(PreviewIn)
+@bp.output(ReachOut)
+def preview(activity_id: int, json_data: dict[str, Any]) -> Any:
+    """Say whom it would reach, by which channel, and why not the others"""
+    return telling.preview(activity_id, g.organiser, Words(**json_data), read_clock())
 
 
 @bp.get(f"{ACTIVITY}/qr.svg")

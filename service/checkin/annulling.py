@@ -24,22 +24,23 @@ log = logging.getLogger(__name__)
 UNDO = timedelta(minutes=15)
 
 
-def undo(activity: int, member: int, reference: str, now: datetime) -> Record:
-    """Take back one's own check-in by its reference, within 15 minutes. Commits. Twice gives the same answer.
+def undo(activity: int, member: int, reference: str, now: datetime, *, by: int | None = None) -> Record:
+    """Take back what oneself has entered, by its reference, within 15 minutes. Commits. Twice gives the same answer.
 
-    ServiceError not_found, undo_closed; what an organiser entered is his to take back.
+    `by` is the organiser who entered it for the member; None is the member. ServiceError not_found, undo_closed.
     """
-    row = _locked(activity, CheckIn.member_id == member, CheckIn.reference == reference, CheckIn.entered_by.is_(None))
+    mine = CheckIn.entered_by.is_not_distinct_from(by)
+    row = _locked(activity, CheckIn.member_id == member, CheckIn.reference == reference, mine)
     if row.annulled_at is None and now >= row.received_at + UNDO:
         db.session.rollback()
         raise ServiceError("undo_closed")
-    return _annul(row, by=None, reason="undone", now=now)
+    return _annul(row, by=by, reason="undone", now=now)
 
 
 def annul(activity: int, check_in: int, *, visible: ColumnElement[bool], by: int, reason: str, now: datetime) -> Record:
     """Take a member's check-in back, for a reason. Commits; the first who does it and why stay.
 
-    The member cannot put himself back, an organiser can. ServiceError not_found.
+    The member cannot put himself back, an organiser can; unless it was `by`'s own word. ServiceError not_found.
     """
     return _annul(_locked(activity, CheckIn.id == check_in, visible), by=by, reason=reason, now=now)
 

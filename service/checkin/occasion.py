@@ -134,6 +134,19 @@ def margins(late: int | None, offline: int | None, assisted: int | None, cap: in
     return Margins(late * minutes, offline * minutes, assisted * hours, cap)
 
 
+def window_of(occasion: Occasion, sitting: int | None) -> Window:
+    """The window of a sitting, of the only one if none is named.
+
+    ServiceError not_found for another's, validation where one of several has to be named.
+    """
+    found = [one for one in occasion.windows if sitting in (None, one.sitting)]
+    if not found:
+        raise ServiceError("not_found")
+    if len(found) > 1:
+        raise ServiceError("validation", errors={"sitting": ["Name one of the sittings."]})
+    return found[0]
+
+
 def listed(occasion: Occasion, members: Collection[int]) -> set[int]:
     """Those of `members` that are on the frozen roster or among the guests."""
     return _numbers(LISTED, activity=occasion.id, members=list(members))

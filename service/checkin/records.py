@@ -33,7 +33,8 @@ class Attempt:
     """What a door hands in: who, from where, under which client reference; `sitting` None is the one open now.
 
     `entered_by` is the organiser who enters it for the member, with a `reason` if it is a proxy; `code` what was read
-    from an on-site wall.
+    from an on-site wall; `group_session` the screen before which he was ticked; `device` what the phone calls itself,
+    and `fence` how it says it stands to the venue: hints, which a repeat need not give again.
     """
 
     member: int
@@ -46,6 +47,9 @@ class Attempt:
     entered_by: int | None = None
     reason: str | None = None
     code: str | None = None
+    group_session: int | None = None
+    device: str | None = None
+    fence: str | None = None
 
     @property
     def key(self) -> Key:
@@ -55,7 +59,9 @@ class Attempt:
     @property
     def fingerprint(self) -> int:
         """Of all that a repeat must send again; a code is not of it, since it is read anew."""
-        body = (self.sitting, self.happened_at, self.method, self.entered_by, self.reason)
+        body: tuple[object, ...] = (self.sitting, self.happened_at, self.method, self.entered_by, self.reason)
+        # Only where there is one, so that what was sent before there were any keeps its fingerprint.
+        body += () if self.group_session is None else (self.group_session,)
         # Shown as what does not fail: text that cannot be encoded is refused by the statement, with an answer.
         digest = blake2b(ascii(body).encode(), digest_size=8).digest()
         return int(struct.unpack("<q", digest)[0])
@@ -84,7 +90,7 @@ class Record(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        """Whether it stands; see `models.stands`."""
+        """Whether it stands: `models.STANDS` of a record."""
         return self.annulled_at is None and (self.method != "proxy" or self.confirmed_at is not None)
 
 
@@ -96,23 +102,25 @@ KNOWN = text(
     JOIN check_ins ON check_ins.member_id = wanted.member AND check_ins.reference = wanted.reference
     """  # noqa: S608 - column names of our own class
 )
-# Whom an organiser took out of the sitting only an organiser puts back, and who is there needs no proxy. Said by OR and
-# single values on purpose: joins would bring the rows in another order than that of members, and what EXISTS asks is at
-# times answered by reading the whole table.
+# Whom an organiser took out of the sitting only an organiser puts back (one who takes back his own word takes nobody
+# out), and who is there needs no proxy. Said by OR and single values on purpose: joins would bring the rows in another
+# order than that of members, and what EXISTS asks is at times answered by reading the whole table.
 INSERT = text(
     """
     -- scope: the members who ask
     INSERT INTO check_ins (activity_id, received_at, member_id, reference, sitting_id, method, happened_at, late,
-        organisation_path, place_path, entered_by, reason, fingerprint, gate_id, code_slot)
+        organisation_path, place_path, entered_by, reason, fingerprint, gate_id, code_slot, group_session_id, fence)
     SELECT :activity, :now, new.* FROM unnest(CAST(:members AS bigint[]), CAST(:references AS text[]),
         CAST(:sittings AS bigint[]), CAST(:methods AS text[]), CAST(:happened AS timestamptz[]),
         CAST(:late AS boolean[]), CAST(:organisations AS text[]), CAST(:places AS text[]),
         CAST(:entered AS bigint[]), CAST(:reasons AS text[]), CAST(:fingerprints AS bigint[]),
-        CAST(:gates AS bigint[]), CAST(:slots AS bigint[]))
+        CAST(:gates AS bigint[]), CAST(:slots AS bigint[]), CAST(:group_sessions AS bigint[]),
+        CAST(:fences AS text[]))
         AS new (member, reference, sitting, method, happened, late, organisation, place, entered, reason, fingerprint,
-            gate, slot)
+            gate, slot, group_session, fence)
     WHERE (new.entered IS NOT NULL OR (SELECT c.id FROM check_ins c WHERE c.sitting_id = new.sitting
-        AND c.member_id = new.member AND c.annulled_at IS NOT NULL AND c.annulled_by IS NOT NULL LIMIT 1) IS NULL)
+        AND c.member_id = new.member AND c.annulled_at IS NOT NULL AND c.annulled_by IS NOT NULL
+        AND c.annulled_by IS DISTINCT FROM c.entered_by LIMIT 1) IS NULL)
     AND (new.method <> 'proxy' OR (SELECT c.id FROM check_ins c WHERE c.sitting_id = new.sitting
         AND c.member_id = new.member AND c.annulled_at IS NULL LIMIT 1) IS NULL)
     ON CONFLICT DO NOTHING RETURNING check_ins.id, check_ins.member_id, check_ins.reference
@@ -177,9 +185,11 @@ def insert(
         "entered": numbers([attempt.entered_by for attempt in attempts]),
         # Nearly all give none, and what is missing in one array is NULL.
         "reasons": [attempt.reason for attempt in attempts] if any(attempt.reason for attempt in attempts) else [],
+        "fences": [attempt.fence for attempt in attempts] if any(attempt.fence for attempt in attempts) else [],
         "fingerprints": arrays.plain(map(str, fingerprints)),
         "gates": numbers([None if code is None else code.gate for code in codes]),
         "slots": numbers([None if code is None else code.slot for code in codes]),
+        "group_sessions": numbers([attempt.group_session for attempt in attempts]),
     }
     # What was written is known here: only who was written, and under which number, is asked back.
     written = {(member, reference): number for number, member, reference in _run(INSERT, columns | _keys(attempts))}

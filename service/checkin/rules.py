@@ -9,7 +9,7 @@ refused is kept too, after all check-ins of the same transaction and in the same
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,8 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from service.activity.audience import invites
 from service.checkin import proxies, records, refusals
+from service.checkin.flags import devices
+from service.checkin.group import sessions
 from service.checkin.models import ASSISTED
 from service.checkin.occasion import Occasion, Seat, find, listed, seat, welcome
 from service.checkin.onsite import gates
@@ -53,42 +55,81 @@ class Answer:
 Answers = dict[Key, Answer]
 
 
-def check_in(activity: int, attempts: Sequence[Attempt], now: datetime) -> list[Answer]:
+def check_in(activity: int, attempts: Sequence[Attempt], now: datetime, *, keep: bool = True) -> list[Answer]:
     """The answer to each attempt, in their order; committed, told to the outbox and to the live figures.
 
-    ServiceError not_found if there is no such activity.
+    Without `keep` it is what would become of them, and nothing is written. ServiceError not_found if there is no such
+    activity.
     """
     occasion = find(activity)
     first = {attempt.key: attempt for attempt in reversed(attempts)}
     unique = [first[key] for key in sorted(first)]
     answers: Answers = {}
-    for start in range(0, len(unique), MOST):
-        fresh = settle(occasion, unique[start : start + MOST], now)
-        tell(occasion, [answer.record for answer in fresh.values() if answer.record and not answer.repeat])
+    for some in in_batches(unique):
+        fresh = settle(occasion, some, now, keep=keep)
+        if keep:
+            tell(occasion, entered(fresh))
         answers |= fresh
     told: set[Key] = set()
     return [_in_turn(attempt, first[attempt.key], answers[attempt.key], told) for attempt in attempts]
 
 
-def settle(occasion: Occasion, attempts: Sequence[Attempt], now: datetime) -> Answers:
+def check_in_together(
+    activity: int, attempts: Sequence[Attempt], now: datetime, *, tolerated: Collection[str] = ()
+) -> Answers | None:
+    """The answers, committed and told, if nothing is refused but for a `tolerated` reason; else None, nothing written.
+
+    For those who were found to be good one by one before: whoever checks in meanwhile waits for all of them.
+    """
+    occasion, answers = find(activity), Answers()
+    try:
+        for some in in_batches(sorted(attempts, key=lambda attempt: attempt.key)):
+            answers |= judge(occasion, some, now)
+    except SPOILT:
+        db.session.rollback()
+        return None
+    if any(answer.refusal and answer.refusal.code not in tolerated for answer in answers.values()):
+        db.session.rollback()
+        return None
+    db.session.commit()
+    tell(occasion, entered(answers))
+    return answers
+
+
+def in_batches(attempts: Sequence[Attempt]) -> Iterator[Sequence[Attempt]]:
+    """As many at a time as one statement takes."""
+    return (attempts[start : start + MOST] for start in range(0, len(attempts), MOST))
+
+
+def entered(answers: Answers) -> list[Record]:
+    """The records that are new."""
+    return [answer.record for answer in answers.values() if answer.record and not answer.repeat]
+
+
+def settle(occasion: Occasion, attempts: Sequence[Attempt], now: datetime, *, keep: bool = True) -> Answers:
     """Answers by attempt, committed; a batch that one attempt spoils is halved until that one stands alone."""
     try:
-        return _settle_together(occasion, attempts, now)
+        answers = judge(occasion, attempts, now)
+        # What is only asked for holds nobody up for longer than a batch takes.
+        (db.session.commit if keep else db.session.rollback)()
+        return answers
     except SPOILT as error:
         db.session.rollback()
         if len(attempts) == 1:
             log.warning("a check-in could not be stored: %s", type(error).__name__)
             return {attempts[0].key: Answer(refusal=ServiceError("validation"))}
     middle = len(attempts) // 2
-    return settle(occasion, attempts[:middle], now) | settle(occasion, attempts[middle:], now)
+    halves = (attempts[:middle], attempts[middle:])
+    return settle(occasion, halves[0], now, keep=keep) | settle(occasion, halves[1], now, keep=keep)
 
 
-def _settle_together(occasion: Occasion, attempts: Sequence[Attempt], now: datetime) -> Answers:
+def judge(occasion: Occasion, attempts: Sequence[Attempt], now: datetime) -> Answers:
+    """Answers by attempt, written in the caller's transaction; one bad attempt may fail them all."""
     answers = _first_answers(occasion, attempts)
     open_ones = [attempt for attempt in attempts if attempt.key not in answers]
     claims, unproven = gates.proven(occasion, open_ones, now)
-    # Who may not come is told that, and nothing of his code.
-    refused = unproven | turned_away(occasion, open_ones, now)
+    # Who may not come is told that, and nothing of his code or screen.
+    refused = unproven | sessions.shut(occasion, open_ones) | turned_away(occasion, open_ones, now)
     seats: dict[Key, Seat] = {}
     for attempt in open_ones:
         if attempt.key not in refused:
@@ -100,6 +141,7 @@ def _settle_together(occasion: Occasion, attempts: Sequence[Attempt], now: datet
     admitted = [attempt for attempt in open_ones if attempt.key in seats and attempt.key not in refused]
     made = records.insert(occasion, admitted, seats, now, read=claims)
     _publish(occasion, admitted, made)
+    devices.note(occasion.id, admitted, made, now)
     answers |= {record.key: Answer(record) for record in made}
     late = [attempt for attempt in admitted if attempt.key not in answers]
     if late:
@@ -107,7 +149,6 @@ def _settle_together(occasion: Occasion, attempts: Sequence[Attempt], now: datet
         refused |= _left_over({one.key: seats[one.key] for one in late if one.key not in answers}, claims)
     answers |= {key: Answer(refusal=refusal) for key, refusal in refused.items()}
     _keep_refusals(occasion, attempts, answers, now)
-    db.session.commit()
     return answers
 
 

@@ -4,7 +4,8 @@ from apiflask import Schema
 from marshmallow import fields, validate
 from marshmallow.validate import Regexp
 
-from service.checkin.models import ASSISTED
+from service.checkin.models import ASSISTED, FENCES
+from service.errors import ServiceError, language_of_request, problem
 from service.fields import Id, Line, Moment
 
 REFERENCE = Regexp(r"[A-Za-z0-9._:-]{8,64}\Z")
@@ -20,9 +21,24 @@ class CheckInIn(Schema):
 
 
 class OwnIn(CheckInIn):
-    """A member's own attempt; with the `code` that a wall on site shows it is an on-site one."""
+    """A member's own attempt; with the `code` that a wall on site shows it is an on-site one.
+
+    Where the phone is it compares with the venue by itself, and tells the result; a body with coordinates is refused.
+    """
 
     code = Line(100, load_default=None, allow_none=True)
+    device = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=REFERENCE,
+        metadata={"description": "Made up by the app when installed. Kept as a keyed hash, for this activity, a week."},
+    )
+    fence = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.OneOf(FENCES),
+        metadata={"description": "How the phone says it stands to the venue: a hint, and no proof."},
+    )
 
 
 class SocketIn(OwnIn):
@@ -102,11 +118,12 @@ class RefusalOut(Schema):
     """An attempt that was refused."""
 
     id = Id()
-    member = Id(attribute="member_id")
+    member = fields.Integer(attribute="member_id", metadata={"description": "0 for what cannot be a member's number."})
     sitting = fields.Integer(attribute="sitting_id", allow_none=True)
     reference = fields.String()
     method = fields.String()
     code = fields.String()
+    title = fields.Function(lambda refusal: problem(ServiceError(refusal.code), language_of_request())["title"])
     happened_at = Moment(allow_none=True)
     received_at = Moment()
     settled_at = Moment(allow_none=True)

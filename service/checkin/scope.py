@@ -3,13 +3,14 @@
 Nothing outside is told from nothing.
 """
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, exists, or_, select, text
 
-from service.activity.models import Activity, ActivityInvitation
+from service.activity import rules as activities
+from service.activity.models import Activity, ActivityInvitation, Sitting
 from service.clock import day_of
 from service.errors import ServiceError
 from service.extensions import db
@@ -20,13 +21,16 @@ from service.org.people.attachments import holds_on
 from service.org.people.models import Attachment
 from service.scope import scoped
 
+# What an organiser may enter later than any activity's terms let him (`attendance.schemas.TermsIn`) is over.
+RECENT = timedelta(days=30)
+MOST = 200
 # The paths of the grants come as two bounds each, so that every one is a range of the index.
 MEMBERS = text(
     """
     -- scope: those of the members whose home, or receiving branch of today, lies within the given paths
-    SELECT m.id, CASE WHEN m.rehearsal THEN :label ELSE '' END || o.path, coalesce(d.path, '')
+    SELECT m.id, CASE WHEN m.rehearsal THEN :label ELSE '' END || o.path, coalesce(d.path, ''), m.name
     FROM members m JOIN organisations o ON o.id = m.organisation_id LEFT JOIN divisions d ON d.code = m.place_code
-    WHERE m.id = ANY (:members) AND m.status = 'active' AND (
+    WHERE m.id = ANY (:members) AND m.status <> 'left' AND (
         EXISTS (SELECT FROM unnest(CAST(:tops AS text[])) AS top WHERE o.path = top OR starts_with(o.path, top || '.'))
         OR EXISTS (
             SELECT FROM attachments a JOIN organisations r ON r.id = a.organisation_id
@@ -37,6 +41,9 @@ MEMBERS = text(
     """
 )
 
+# No roster is as long. Beyond it lie phone numbers and identity numbers that somebody tries in a member's place.
+LARGEST_MEMBER = 10**10 - 1
+
 
 class Person(NamedTuple):
     """A member as an attempt needs him; `organisation` is the path that his tokens carry."""
@@ -44,6 +51,7 @@ class Person(NamedTuple):
     id: int
     organisation: str
     place: str
+    name: str
 
 
 def people(organiser: Organiser, members: Collection[int], now: datetime) -> dict[int, Person]:
@@ -70,17 +78,34 @@ def activity_of(organiser: Organiser, activity: int) -> Activity:
 
     ServiceError not_found for any other.
     """
+    found = db.session.scalar(scoped(select(Activity).where(Activity.id == activity), concerns(organiser)))
+    if found is None:
+        raise ServiceError("not_found")
+    return found
+
+
+def activities_of(organiser: Organiser, now: datetime) -> Sequence[Activity]:
+    """Those activities that are held, will be, or were until a month ago, the latest first."""
+    recent = select(Sitting.activity_id).where(Sitting.ends_at > now - RECENT)
+    question = activities.whole(concerns(organiser), Activity.id.in_(recent))
+    return db.session.scalars(question.order_by(Activity.id.desc()).limit(MOST)).unique().all()
+
+
+def concerns(organiser: Organiser) -> ColumnElement[bool]:
+    """Whether an activity is open, or invites something in the organiser's part of the tree or all around it."""
     above = {path[: at + 1] for path in organiser.paths("roster") for at in _ends(path)}
     touching = (
         exists()
         .where(ActivityInvitation.activity_id == Activity.id, ActivityInvitation.organisation_id == Organisation.id)
         .where(or_(organiser.reaches("roster", Organisation.path), Organisation.path.in_(above)))
     )
-    question = select(Activity).where(Activity.id == activity)
-    found = db.session.scalar(scoped(question, or_(Activity.attendance == "open", touching)))
-    if found is None:
-        raise ServiceError("not_found")
-    return found
+    return or_(Activity.attendance == "open", touching)
+
+
+def branches_of(organiser: Organiser) -> Sequence[Organisation]:
+    """The highest nodes of the organiser's part of the tree."""
+    question = select(Organisation).where(Organisation.path.in_(organiser.paths("roster")))
+    return db.session.scalars(question.order_by(Organisation.path)).all()
 
 
 def reached(organiser: Organiser, column: Any, now: datetime) -> ColumnElement[bool]:

@@ -1,15 +1,13 @@
 """REST doors of check-ins: a member's own, and what an organiser enters, confirms, takes back and settles."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Flask, g, request
+from flask import Flask, g
 from flask.sansio.blueprints import BlueprintSetupState
 from marshmallow import ValidationError
 
-from service.auth import granted, member_required
+from service.auth import granted, member_required, roomy
 from service.checkin import annulling, calling, desk, refusals, rules
 from service.checkin.models import CheckIn, Refusal
 from service.checkin.records import Attempt, check_ins_of
@@ -28,6 +26,7 @@ from service.checkin.schemas import (
 )
 from service.checkin.scope import activity_of, reached
 from service.checkin.together import Together
+from service.checkin.turnout import Teller
 from service.clock import now as read_clock
 from service.errors import ServiceError, language_of_request, problem
 from service.limits import per_account, per_account_here
@@ -39,25 +38,14 @@ CHECK_IN = f"{ACTIVITY}/check-ins/<int(max=9223372036854775807):check_in_id>"
 # 500 entries with a reason each, escaped.
 BATCH_BYTES = 1024 * 1024
 TOGETHER = Together()
-View = TypeVar("View", bound=Callable[..., Any])
-
-
-def roomy(view: View) -> View:
-    """Let `view` take a body of a whole batch."""
-
-    @wraps(view)
-    def wider(*args: Any, **kwargs: Any) -> Any:
-        request.max_content_length = BATCH_BYTES
-        return view(*args, **kwargs)
-
-    return wider  # type: ignore[return-value]
 
 
 @bp.record_once
 def register(state: BlueprintSetupState) -> None:
-    """Lend the activity room what its detail shows of check-ins."""
+    """Lend the activity room what its detail shows of check-ins, and the live room what counts them."""
     app: Flask = state.app  # type: ignore[assignment]
     app.extensions["check_ins_of"] = shown
+    app.extensions["turnout"] = Teller
 
 
 @bp.post(f"{ACTIVITY}/check-ins")
@@ -102,7 +90,7 @@ def undo(activity_id: int, reference: str) -> dict[str, Any]:
 @bp.post(f"{ACTIVITY}/check-ins/batch")
 @granted("roster")
 @per_account
-@roomy
+@roomy(BATCH_BYTES)
 @bp.input(BatchIn)
 @bp.output(BatchOut)
 def enter(activity_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
@@ -114,6 +102,19 @@ def enter(activity_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
     entries = [one for one in read if isinstance(one, desk.Entry)]
     answers = iter(desk.enter(g.organiser, activity_id, entries, read_clock()))
     return {"answers": [told(next(answers)) if isinstance(one, desk.Entry) else unread(one) for one in read]}
+
+
+@bp.delete(f"{ACTIVITY}/members/<int(max=9223372036854775807):member_id>/check-ins/<string(maxlength=64):entry>")
+@granted("roster")
+@per_account
+@bp.output(CheckInOut)
+def undo_entry(activity_id: int, member_id: int, entry: str) -> dict[str, Any]:
+    """Undo what the organiser entered for a member, by its reference, within 15 minutes
+
+    The record stays, as taken back; the member may check in himself. Doing it again gives the same answer.
+    """
+    activity_of(g.organiser, activity_id)
+    return annulling.undo(activity_id, member_id, entry, read_clock(), by=g.organiser.id)._asdict()
 
 
 @bp.put(f"{CHECK_IN}/confirmation")

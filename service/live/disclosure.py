@@ -2,17 +2,19 @@
 
 Exact are the nodes of the organiser's own part of the tree. Of all others, and of places while anybody of another part
 is online, small cells are hidden, and what would give one away; what is not known to be harmless is hidden. The total
-of the stream is no secret: every member's phone shows it.
+of the stream is no secret: every member's phone shows it. Of check-ins an organiser can see where and how his own
+people made them, so that by place and method the others alone are judged.
 
 A node is shown if its family, the node above it and all below that, lets it be shown, and so on up to the top. That
 does not depend on what else is asked for, so that no two answers of one moment tell more than each does.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from service.live.figures import Snapshot
+from service.live.turnout import Sums
 from service.small_cells import Cell, shown
 
 Key = TypeVar("Key", int, str)
@@ -51,6 +53,11 @@ class Outlook:
         """The same for places."""
         return members_of(self.places)
 
+    @property
+    def tops(self) -> frozenset[int]:
+        """The highest nodes of his part."""
+        return frozenset(way[-1] for way in self.own)
+
     def outside(self, node: int, counts: Mapping[int, int]) -> int:
         """How many of those at `node` are of another part than the organiser's."""
         return counts.get(node, 0) - sum(counts.get(way[-1], 0) for way in self.own if node in way[:-1])
@@ -63,6 +70,14 @@ class Told(NamedTuple):
     places: Mapping[str, int | None]
     channels: Mapping[str, int | None]
     sources: Mapping[str, int | None]
+
+
+class Came(NamedTuple):
+    """Who has checked in, as it may be shown; a node that is missing may not."""
+
+    organisations: Mapping[int, int]
+    places: Mapping[str, int]
+    methods: Mapping[str, int | None]
 
 
 def members_of(families: Sequence[Family[Key]]) -> Iterator[Key]:
@@ -86,6 +101,21 @@ def disclosed(seen: Snapshot, outlook: Outlook) -> Told:
         places={node: count if node in places else None for node, count in seen.places.items()},
         channels=sorts(seen.channels, seen.online),
         sources=sorts(seen.sources, seen.online),
+    )
+
+
+def turned_out(seen: Sums, outlook: Outlook, organisations: Iterable[int], places: Iterable[str]) -> Came:
+    """Of those who have checked in, what the organiser may see at these nodes and by method."""
+    homes, there, methods = set(organisations), set(places), set(seen.methods)
+    if seen.others:
+        by_method = {method: seen.others_methods[method] for method in methods}
+        homes &= outlook.mine | told(outlook.homes, seen.others, lambda node: outlook.outside(node, seen.homes))
+        there &= told(outlook.places, seen.others, lambda node: seen.others_places[node])
+        methods = harmless(seen.others, by_method)
+    return Came(
+        organisations={node: seen.homes[node] for node in homes},
+        places={node: seen.places[node] for node in there},
+        methods={method: count if method in methods else None for method, count in seen.methods.items()},
     )
 
 

@@ -36,8 +36,9 @@ RESERVED = ("connect", "disconnect", "*")
 log = logging.getLogger(__name__)
 
 
-def init_app(app: Flask, socketio: SocketIO) -> None:
-    """Open the organisers' namespace on `socketio`."""
+def init_app(app: Flask) -> None:
+    """Open the organisers' namespace on the application's sockets."""
+    socketio: SocketIO = app.extensions["socketio"]
     door = Door(app, socketio)
     handlers = {"connect": door.connect, "disconnect": door.disconnect}
     events = {"watch": door.watch, "unwatch": door.unwatch, "*": door.unknown}

@@ -5,7 +5,7 @@ nothing, so that nobody shows an old count for want of news. Without Valkey the 
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,23 +21,27 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from service.clock import now as read_clock
 from service.config import Config
 from service.deadline import SECONDS
-from service.live.disclosure import Told, disclosed
+from service.live.disclosure import Came, Told, disclosed, turned_out
 from service.live.figures import Snapshot, read_snapshot
 from service.live.nodes import View
 from service.live.schemas import SnapshotOut
 from service.live.scripts import Slot, Timing
+from service.live.turnout import Key as Whose
+from service.live.turnout import Turnout, Turnouts
 from service.metrics import Board
 from service.org.accounts.sessions import Terms, still_open
 
 NAMESPACE = "/organisers"
 SESSION_SECONDS = 15.0
+TURNOUT_SECONDS = 1.0
 
 SNAPSHOT = SnapshotOut()
-PARTS = ("organisation", "organisations", "place", "places", "channels", "sources")
+PARTS = ("organisation", "organisations", "place", "places", "channels", "sources", "check_ins")
 FIGURES = tuple(name for name in SNAPSHOT.fields if name not in PARTS)
 COUNTS = ("online", "connections", "joined", "peak", "peak_at", "peak_basis", "checked_in")
 UNKNOWN = dict.fromkeys(COUNTS) | {"basis": "degraded", "reason": "valkey"}
 NOTHING = Told({}, {}, {}, {})
+NOBODY = Came({}, {}, {})
 
 Key = TypeVar("Key")
 Emit = Callable[[dict[str, Any], list[str]], None]
@@ -48,7 +52,8 @@ log = structlog.get_logger(__name__)
 class Feed:
     """What this process's clients watch. One reading serves all clients of a stream."""
 
-    def __init__(self, client: redis.Redis, *, timing: Timing, emit: Emit) -> None:
+    def __init__(self, client: redis.Redis, *, timing: Timing, emit: Emit, turnouts: Turnouts | None = None) -> None:
+        self.turnouts = turnouts or Turnouts()
         self._client = client
         self._timing = timing
         self._emit = emit
@@ -68,6 +73,11 @@ class Feed:
     def reachable(self) -> bool:
         """Whether Valkey answered the last reading."""
         return not self._away
+
+    @property
+    def wanted(self) -> set[Whose]:
+        """Whose check-ins are to be counted."""
+        return {whose(view) for view in self._watching}
 
     def age(self, monotonic: float) -> float:
         """Seconds since everything that is watched was read."""
@@ -102,7 +112,7 @@ class Feed:
             # Somebody may have left while Valkey answered.
             for view in views:
                 if clients := self._watching.get(view):
-                    self._emit(shown(view, seen), sorted(clients))
+                    self._emit(shown(view, seen, self.turnouts.of(whose(view))), sorted(clients))
         self._last = {stream: self._last[stream] for _, stream in self._watched if stream in self._last}
         if not self._failed:
             self._fresh_at = time.monotonic()
@@ -147,19 +157,27 @@ def ids(nodes: Iterable[tuple[Key, str]]) -> Iterable[Key]:
     return (node for node, _ in nodes)
 
 
-def shown(view: View, seen: Snapshot | None) -> dict[str, Any]:
+def whose(view: View) -> Whose:
+    """Of which stream, and beside whose people, a view shows check-ins."""
+    return view.stream, view.outlook.tops
+
+
+def shown(view: View, seen: Snapshot | None, turnout: Turnout | None = None) -> dict[str, Any]:
     """The event `snapshot` for one view; figures that Valkey never gave us, or that are not for this view, are null."""
     if seen is None:
         figures = {"stream": view.stream, "epoch": "", "seq": 0, "in_doubt": 0, "as_of": read_clock()} | UNKNOWN
-        return dump(figures, view, NOTHING)
+        return dump(figures, view, NOTHING, turnout)
     figures = {name: getattr(seen, name) for name in FIGURES}
-    return dump(figures, view, disclosed(seen, view.outlook))
+    return dump(figures, view, disclosed(seen, view.outlook), turnout)
 
 
-def dump(figures: dict[str, Any], view: View, told: Told) -> dict[str, Any]:
+def dump(figures: dict[str, Any], view: View, told: Told, turnout: Turnout | None = None) -> dict[str, Any]:
     """`figures` with the view's nodes, as JSON values."""
-    home = [{"id": id_, "name": name, "online": told.organisations.get(id_)} for id_, name in homes(view)]
-    there = [{"code": code, "name": name, "online": told.places.get(code)} for code, name in places_of(view)]
+    came = NOBODY
+    if turnout and turnout.sums:
+        came = turned_out(turnout.sums, view.outlook, ids(homes(view)), ids(places_of(view)))
+    home = nodes_of("id", homes(view), told.organisations, came.organisations)
+    there = nodes_of("code", places_of(view), told.places, came.places)
     nodes = {
         "organisation": home.pop(0) if view.organisation else None,
         "organisations": home,
@@ -167,9 +185,30 @@ def dump(figures: dict[str, Any], view: View, told: Told) -> dict[str, Any]:
         "places": there,
         "channels": told.channels,
         "sources": told.sources,
+        "check_ins": ledger(turnout, came, read_clock()),
     }
     found: dict[str, Any] = SNAPSHOT.dump(figures | nodes)
     return found
+
+
+def nodes_of(
+    key: str, nodes: Iterable[tuple[Key, str]], online: Mapping[Key, int | None], came: Mapping[Key, int]
+) -> list[dict[str, Any]]:
+    """What is shown of each node."""
+    return [{key: node, "name": name, "online": online.get(node), "checked_in": came.get(node)} for node, name in nodes]
+
+
+def ledger(turnout: Turnout | None, came: Came, now: datetime) -> dict[str, Any]:
+    """How good the figures of check-ins are, and those of the whole stream."""
+    reason = turnout.reason(now) if turnout else "rebuilding"
+    sums = turnout.sums if turnout else None
+    return {
+        "as_of": turnout.as_of if turnout else None,
+        "basis": "degraded" if reason else "exact",
+        "reason": reason,
+        "total": sums.total if sums else None,
+        "methods": came.methods,
+    }
 
 
 def told_by(feed: Feed, board: Board) -> Callable[[], None]:
@@ -192,13 +231,16 @@ def init_app(app: Flask, socketio: SocketIO) -> Feed:
     def emit(told: dict[str, Any], clients: list[str]) -> None:
         socketio.emit("snapshot", told, to=clients, namespace=NAMESPACE)
 
-    return Feed(app.extensions["valkey"], timing=Timing.of(config), emit=emit)
+    corrected = app.extensions["traffic"].board.counter(
+        "web_turnout_corrected", "Figures of check-ins that a recount corrected."
+    )
+    return Feed(app.extensions["valkey"], timing=Timing.of(config), emit=emit, turnouts=Turnouts(corrected.inc))
 
 
 class Reader:
-    """The background loops of a web process: one drives the feed, one cuts off whoever has logged out meanwhile.
+    """The background loops of a web process: one drives the feed, one counts check-ins, one cuts off who logged out.
 
-    Two, because the second one asks PostgreSQL, and a frozen PostgreSQL must not stop the count.
+    Apart, because the others ask PostgreSQL, and a frozen PostgreSQL must not stop the count.
     """
 
     def __init__(self, app: Flask, socketio: SocketIO, feed: Feed) -> None:
@@ -214,7 +256,20 @@ class Reader:
         if not self._running:
             self._running = True
             self._socketio.start_background_task(self._repeat, self._feed.tick, self._every)
+            self._socketio.start_background_task(self._repeat, lambda: self.count(read_clock()), TURNOUT_SECONDS)
             self._socketio.start_background_task(self._repeat, lambda: self.cut_off(read_clock()), SESSION_SECONDS)
+
+    def count(self, now: datetime) -> None:
+        """Read the check-ins that are watched; without PostgreSQL they stay as they were read."""
+        opening = self._app.extensions.get("turnout")
+        if opening and (wanted := self._feed.wanted):
+            limit = Timeout(SECONDS)
+            try:
+                with limit, self._app.app_context():
+                    self._feed.turnouts.read(wanted, opening, now)
+            except Timeout as timeout:
+                if timeout is not limit:
+                    raise
 
     def cut_off(self, now: datetime) -> None:
         """Disconnect the clients whose session has ended; without PostgreSQL everybody stays."""

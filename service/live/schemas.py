@@ -68,19 +68,31 @@ class UnwatchIn(Schema):
 
 
 class HomeOut(Schema):
-    """An organisation with its members online."""
+    """An organisation with its members online, and those who have checked in."""
 
     id = fields.Integer()
     name = fields.String()
     online = fields.Integer(allow_none=True)
+    checked_in = fields.Integer(allow_none=True)
 
 
 class PlaceOut(Schema):
-    """A division with the members online that are present there."""
+    """A division with the members online that are present there, and those who have checked in there."""
 
     code = fields.String()
     name = fields.String()
     online = fields.Integer(allow_none=True)
+    checked_in = fields.Integer(allow_none=True)
+
+
+class TurnoutOut(Schema):
+    """Check-ins of the stream's sitting that stand, as PostgreSQL had them; the nodes' `checked_in` are of it too."""
+
+    as_of = Moment(allow_none=True)
+    basis = fields.String()
+    reason = fields.String(allow_none=True)
+    total = fields.Integer(allow_none=True)
+    methods = fields.Dict(keys=fields.String(), values=fields.Integer(allow_none=True))
 
 
 class SnapshotOut(Schema):
@@ -106,3 +118,4 @@ class SnapshotOut(Schema):
     places = fields.List(fields.Nested(PlaceOut))
     channels = fields.Dict(keys=fields.String(), values=fields.Integer(allow_none=True))
     sources = fields.Dict(keys=fields.String(), values=fields.Integer(allow_none=True))
+    check_ins = fields.Nested(TurnoutOut)

@@ -156,6 +156,7 @@ def response(status: int, body: bytes, *, kind: str = "application/json", extra:
         "Content-Type": kind,
         "Content-Length": str(len(body)),
         "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
         **(extra or {}),
         "Connection": "close",
     }

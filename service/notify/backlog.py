@@ -7,6 +7,8 @@ from sqlalchemy import func, select
 from service.extensions import db
 from service.metrics import Board
 from service.notify.models import Delivery, Outbox
+from service.notify.notices.audience import ORDER
+from service.notify.notices.models import NoticeDelivery
 from service.scope import everything
 
 
@@ -17,6 +19,12 @@ class Backlog:
         self._events = board.gauge("outbox_waiting", "Events not yet handed to the endpoints that listen.")
         self._deliveries = board.gauge(
             "deliveries_waiting", "Deliveries to be tried, by what they wait for.", labels=["fate"]
+        )
+        self._notices = board.gauge(
+            "notices_waiting", "Deliveries of notices to be tried, by channel.", labels=["channel"]
+        )
+        self._notices_age = board.gauge(
+            "notices_overdue_seconds", "How long the delivery of a notice that is due longest has waited."
         )
         self._age = board.gauge("deliveries_overdue_seconds", "How long the delivery that is due longest has waited.")
 
@@ -31,3 +39,14 @@ class Backlog:
         self._deliveries.labels("first attempt").set(new)
         self._deliveries.labels("another attempt").set(again)
         self._age.set(max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
+        self._read_notices(now)
+
+    def _read_notices(self, now: datetime) -> None:
+        columns = (NoticeDelivery.lane, func.count(), func.min(NoticeDelivery.due_at))
+        question = select(*columns).where(NoticeDelivery.state == "pending").group_by(NoticeDelivery.lane)
+        rows = db.session.execute(everything("a sum", question)).all()
+        waiting = {lane: count for lane, count, _ in rows}
+        for lane in ORDER:
+            self._notices.labels(lane).set(waiting.get(lane, 0))
+        oldest = min((due for _, _, due in rows), default=now)
+        self._notices_age.set(max(0.0, (now - oldest).total_seconds()))

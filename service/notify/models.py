@@ -26,6 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from service.extensions import Base
 from service.labels import holds
+from service.notify.queue import Attempted
 from service.scope import Scoped
 
 STATES = ("pending", "delivered", "dead")
@@ -61,7 +62,7 @@ class Endpoint(Scoped, Base):
 @holds(
     purpose="notices",
     keeps="delivered",
-    internal="id topic organisation_paths payload created_at fanned_out_at",
+    internal="id topic organisation_paths payload created_at fanned_out_at position",
     sensitive="subject_member",
 )
 class Outbox(Base):
@@ -77,15 +78,17 @@ class Outbox(Base):
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     fanned_out_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    # Given when it is fanned out, and rising in the order in which that is committed: who pulls goes on after one.
+    position: Mapped[int | None] = mapped_column(BigInteger, unique=True)
 
 
 @holds(
     purpose="notices",
     keeps="delivered",
-    internal="id outbox_id endpoint_id message_id state attempts due_at give_up_at lease_until last_status last_error"
-    " delivered_at",
+    internal="id outbox_id endpoint_id message_id state attempts repeats due_at give_up_at lease_until last_status"
+    " last_error delivered_at",
 )
-class Delivery(Scoped, Base):
+class Delivery(Attempted, Scoped, Base):
     """One event on its way to one endpoint."""
 
     __tablename__ = "deliveries"
@@ -102,14 +105,7 @@ class Delivery(Scoped, Base):
     # The `webhook-id`. One per delivery, not per event: receivers that compare notes must not be able to
     # match their opaque subjects by it.
     message_id: Mapped[uuid.UUID] = mapped_column(Uuid, server_default=text("gen_random_uuid()"))
-    state: Mapped[str] = mapped_column(Text, server_default="pending")
-    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    due_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    give_up_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_status: Mapped[int | None] = mapped_column(Integer)
-    last_error: Mapped[str | None] = mapped_column(Text)
-    delivered_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     event: Mapped[Outbox] = relationship()
 

@@ -129,14 +129,24 @@ FAN_OUT = text(
             WHERE path = endpoints.organisation_path OR starts_with(path, endpoints.organisation_path || '.')
         )
         ON CONFLICT (outbox_id, endpoint_id) DO NOTHING
+    ), numbered AS MATERIALIZED (
+        SELECT id, nextval('outbox_positions') AS position FROM (SELECT id FROM claimed ORDER BY id) AS ordered
     )
-    UPDATE outbox SET fanned_out_at = :now FROM claimed WHERE outbox.id = claimed.id
+    UPDATE outbox SET fanned_out_at = :now, position = coalesce(outbox.position, numbered.position)
+    FROM numbered WHERE outbox.id = numbered.id
     """
 ).bindparams(bindparam("topics", type_=ARRAY(Text)), bindparam("spans", type_=ARRAY(Interval)))
 
 
+# One at a time: a position must not be seen before a lower one. Whoever comes meanwhile leaves it to that one.
+ALONE = text("SELECT pg_try_advisory_xact_lock(hashtextextended('positions of events', 0))")
+
+
 def fan_out(now: datetime, *, batch: int = 1000) -> int:
     """Turn up to `batch` waiting events into deliveries; how many events were taken. Commits."""
+    if not db.session.scalar(ALONE):
+        db.session.rollback()
+        return 0
     result = db.session.execute(
         FAN_OUT, {"now": now, "batch": batch, "topics": list(TOPICS), "spans": list(TOPICS.values())}
     )

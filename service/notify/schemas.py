@@ -1,7 +1,7 @@
 """Shapes of the room's requests and answers."""
 
 from apiflask import Schema
-from apiflask.fields import Boolean, Integer, List, Nested, String
+from apiflask.fields import Boolean, Dict, Integer, List, Nested, String
 from marshmallow.validate import Length, OneOf, Range
 
 from service.fields import MAX_ID, Line, Moment
@@ -77,3 +77,28 @@ class DeliveriesOut(Schema):
 
     deliveries = List(Nested(DeliveryOut))
     next = Integer(allow_none=True)
+
+
+class EventsIn(Schema):
+    """Which events to pull; `endpoint` is one of one's own, whose subjects are shown."""
+
+    after = Integer(load_default=0, validate=Range(0, MAX_ID))
+    limit = Integer(load_default=100, validate=Range(1, 1000))
+    topic = List(String(validate=OneOf(HEARD)), load_default=None)
+    endpoint = Integer(load_default=None, validate=Range(1, MAX_ID))
+
+
+class EventOut(Schema):
+    """One event, as webhooks tell it, and where it stands."""
+
+    position = Integer()
+    type = String(validate=OneOf(HEARD))
+    timestamp = String()
+    data = Dict(keys=String())
+
+
+class EventsOut(Schema):
+    """Events in the order of their positions; ask again after `next`, which moves on even where there are none."""
+
+    events = List(Nested(EventOut))
+    next = Integer()

@@ -9,7 +9,7 @@ from flask import current_app, g
 from service.auth import push_service
 from service.clock import now as read_clock
 from service.config import Config
-from service.notify import deliveries, endpoints
+from service.notify import deliveries, endpoints, pulling
 from service.notify.models import Endpoint
 from service.notify.schemas import (
     DeliveriesIn,
@@ -19,6 +19,8 @@ from service.notify.schemas import (
     EndpointIn,
     EndpointSecretOut,
     EndpointsOut,
+    EventsIn,
+    EventsOut,
 )
 
 bp = APIBlueprint("notify", __name__, tag="Webhooks")
@@ -110,3 +112,16 @@ def retry(endpoint_id: int, delivery_id: int) -> Any:
     """Send a delivery again, under the same webhook-id"""
     endpoint = endpoints.find(endpoint_id, g.organiser)
     return deliveries.retry(endpoint, delivery_id, now=read_clock())
+
+
+@bp.get("/events")
+@push_service("events:read")
+@bp.input(EventsIn, location="query")
+@bp.output(EventsOut)
+def events(query_data: dict[str, Any]) -> Any:
+    """Pull events of one's part of the tree
+
+    For who cannot be called. Those of the last seven days, after a position.
+    """
+    topics = query_data.pop("topic")
+    return pulling.pull(g.organiser, topics=topics, **query_data)

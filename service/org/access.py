@@ -19,8 +19,10 @@ from service.clock import now as read_clock
 from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
-from service.org import wechat
+from service.headers import over_tls
+from service.org import reach, wechat
 from service.org.accounts import clients
+from service.org.accounts.provider import client as provider
 from service.org.accounts.sessions import Terms, of_cookie
 from service.org.login import load_deny_list
 from service.org.organisers import Organiser
@@ -28,6 +30,16 @@ from service.tokens import DenyList
 
 COOKIE = "chunshui_organiser"
 DEVICE_COOKIE = "chunshui_device"
+
+# Bodies that no form can send: a page of another site would have to ask first.
+BODIES = {
+    "",
+    "application/json",
+    "application/octet-stream",
+    "application/vnd.ms-excel",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "text/csv",
+}
 
 log = logging.getLogger(__name__)
 View = TypeVar("View", bound=Callable[..., Any])
@@ -59,19 +71,28 @@ class DenyListCache:
 
 
 def init_app(app: Flask) -> None:
-    """Give `app` its deny list, its organisers' door and its client of WeChat."""
+    """Give `app` its deny list, its organisers' door, and its clients of WeChat and the identity provider."""
     config: Config = app.config["CHUNSHUI"]
     app.extensions["deny_list"] = DenyListCache(config.deny_refresh_seconds)
     app.extensions["organiser"] = organiser_of_request
     app.extensions["programme"] = programme_of_request
+    app.extensions["openid_of"] = reach.openid_of
     app.extensions["wechat"] = wechat.connect(config)
+    app.extensions["provider"] = provider.connect(config)
 
 
 def organiser_of_request() -> Organiser:
     """The organiser of the current request; ServiceError if there is none or another site sent it."""
     if request.method not in SAFE_METHODS:
         refuse_other_sites()
-    return of_cookie(request.cookies.get(COOKIE), terms=Terms.of(current_app.config["CHUNSHUI"]), now=read_clock())
+    return of_cookie(
+        request.cookies.get(cookie_name(COOKIE)), terms=Terms.of(current_app.config["CHUNSHUI"]), now=read_clock()
+    )
+
+
+def cookie_name(name: str) -> str:
+    """`name` as it is sent: over TLS with the prefix by which a browser lets no other host and no plain HTTP set it."""
+    return f"__Host-{name}" if over_tls() else name
 
 
 def programme_of_request(scope: str) -> clients.Programme:
@@ -87,7 +108,8 @@ def refuse_other_sites() -> None:
     """ServiceError unless the request comes from our own pages or from no browser.
 
     Browsers of today say so in Sec-Fetch-Site, older ones in Origin; a form always names one of
-    its own content types, and a body that names none is not read.
+    its own content types, and a body that names none is not read. Where a file may be sent, a form is known by
+    what it wants in return: a page.
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     config: Config = current_app.config["CHUNSHUI"]
@@ -96,8 +118,23 @@ def refuse_other_sites() -> None:
         raise ServiceError("forbidden")
     if site is None and origin is not None and host_of(origin) not in ours:
         raise ServiceError("forbidden")
-    if request.mimetype not in ("", "application/json"):
+    uploads = getattr(current_app.view_functions.get(request.endpoint or ""), "uploads", False)
+    is_upload = (
+        uploads and request.mimetype == "multipart/form-data" and "text/html" not in request.accept_mimetypes.values()
+    )
+    if not is_upload and request.mimetype not in BODIES:
         raise ServiceError("unsupported_media_type")
+
+
+def own_pages_only(view: View) -> View:
+    """Let `view`, which asks for no log-in, run for our own pages or no browser only: nobody logs another one in."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        refuse_other_sites()
+        return view(*args, **kwargs)
+
+    return guarded  # type: ignore[return-value]
 
 
 def host_of(origin: str) -> str:

@@ -1,15 +1,17 @@
 """A city with two branches and who belongs to them, for the tests of attendance."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from sqlalchemy import update
 
 from service.activity.models import Activity
 from service.checkin.records import Attempt
 from service.checkin.rules import Answer, check_in
 from service.extensions import db
 from service.org.models import Member, Organisation
-from service.org.people.models import Attachment
+from service.org.people.models import Attachment, FormerHome
 from tests.factories import make_activity, make_member, make_organisation
 
 NOW = datetime(2026, 9, 20, 9, 0, tzinfo=UTC)
@@ -55,6 +57,12 @@ def attach(member: Member, receiving: Organisation) -> None:
     db.session.add(
         Attachment(member_id=member.id, organisation_id=receiving.id, reason="务工", starts_on=DAY, **agreed)
     )
+    db.session.commit()
+
+
+def long_ago() -> None:
+    """Whoever has moved or left so far did so before NOW, and before what starts an hour earlier."""
+    db.session.execute(update(FormerHome).values(until=NOW - timedelta(hours=2)))
     db.session.commit()
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from service.activity.models import Activity
 from service.checkin.attendance import roster
 from service.checkin.models import CheckIn, Refusal
+from service.clock import iso
 from service.clock import now as read_clock
 from tests.checkin.people import City, attach, make_city
 from tests.factories import bearer, make_activity, make_member, make_organiser
@@ -107,8 +108,8 @@ def test_figures_missing_and_leave_at_ones_own_node(desk: Any, city: City, day: 
     assert desk.put(f"{path}/leaves/{leave['id']}/decision", json={"approved": True}).json["state"] == "approved"
     found = desk.get(f"{path}/attendance", query_string=node).json
     assert found["sums"] == {
-        "expected": 2, "exempt": 0, "present": 1, "exempt_present": 0, "on_leave": 1, "made_up": 0, "absent": 0,
-        "rate": 0.5,
+        "expected": 2, "exempt": 0, "present": 1, "exempt_present": 0, "on_leave": 1, "made_up": 0, "completed": 1,
+        "absent": 0, "rate": 0.5,
     }  # fmt: skip
     assert (found["unit"], found["denominator"], found["basis"]) == ("member", "expected", "exact")
     assert desk.get(f"{path}/missing", query_string=node).json == {"missing": [], "after": None}
@@ -129,6 +130,21 @@ def test_a_member_undoes_asks_for_leave_and_takes_it_back(client: Any, city: Cit
     assert mine["annulled_at"] == undone.json["annulled_at"]
     assert client.put(f"{path}/leave", json={"reason": "出差"}, headers=headers).json["state"] == "asked"
     assert [client.delete(f"{path}/leave", headers=headers).status_code for _ in range(2)] == [204, 204]
+
+
+def test_a_member_sees_how_he_stands(client: Any, city: City, day: Activity) -> None:
+    path, ana, dan = f"/api/v1/activities/{day.id}", bearer(member=city.ana), bearer(member=city.dan)
+    before = client.get(f"{path}/my-attendance", headers=ana).json
+    credit = {"source": None, "missing": ["check_in"], "asked": {"live_minutes": 0, "replay": False}}
+    assert before == {"expected": None, "leave": None, "make_up": None, "make_up_until": None, "credit": credit}
+    client.put(f"{path}/leave", json={"reason": "出差"}, headers=ana)
+    roster.freeze(day.id, read_clock())
+    asked = client.get(f"{path}/my-attendance", headers=ana).json
+    assert (asked["expected"], asked["leave"]["state"]) == (True, "asked")
+    assert asked["make_up_until"] > iso(day.sittings[0].ends_at)
+    client.post(f"{path}/check-ins", json={"reference": "reference-1"}, headers=ana)
+    assert client.get(f"{path}/my-attendance", headers=ana).json["make_up_until"] is None
+    assert client.get(f"{path}/my-attendance", headers=dan).status_code == 404
 
 
 def test_terms_are_the_leads_to_say_and_a_frozen_denominator_stays(client: Any, city: City, day: Activity) -> None:

@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 
 from service.activity.models import Activity, Sitting
 from service.checkin import annulling
+from service.checkin.attendance import terms
 from service.checkin.models import CheckIn, Refusal
 from service.checkin.onsite import gates
-from service.checkin.onsite.codes import BODY, MAC_BYTES, read, show
+from service.checkin.onsite.codes import BODY, MAC_BYTES, proof_of, read, show
 from service.checkin.onsite.gates import Paired
+from service.clock import iso
 from service.clock import now as read_clock
 from service.errors import ServiceError
 from service.org.organisers import Organiser
@@ -197,6 +199,40 @@ def test_the_whole_way_over_http(client: Any, db: Session, city: City) -> None:
     assert (wrong.status_code, wrong.json["code"]) == (403, "gate_code_unknown")
     [listed] = client.get(f"/api/v1/activities/{day.id}/gates").json["gates"]
     assert "code" not in listed
+
+
+def asked(client: Any, gate: Paired, proof: bytes) -> Any:
+    body = {"gate": gate.gate.id, "proof": base64.urlsafe_b64encode(proof).decode()}
+    return client.post("/api/v1/gates/state", json=body)
+
+
+def test_a_paired_device_is_told_what_its_page_shows_and_the_clock(client: Any, db: Session, city: City) -> None:
+    day, lead = make_activity(lead=city.city, invited=[city.city]), make_organiser(organisation=city.city)[0]
+    terms.agree(day.id, lead, {"late_minutes": 10})
+    gate = paired(lead, day, read_clock())
+    told = asked(client, gate, proof_of(gate.key)).json
+    sitting = day.sittings[0]
+    assert told["address"] == f"http://localhost/m/?activity={day.id}"
+    assert (told["name"], told["theme"], told["slot_seconds"]) == ("门口", day.theme, 15)
+    closes = iso(sitting.checkin_closes_at + timedelta(minutes=10))
+    assert told["sittings"] == [{"id": sitting.id, "opens_at": iso(sitting.checkin_opens_at), "closes_at": closes}]
+    assert abs(datetime.fromisoformat(told["now"]) - read_clock()) < timedelta(minutes=1)
+
+
+def test_only_the_device_that_has_the_key_is_told(
+    client: Any, db: Session, city: City, day: Activity, lead: Organiser
+) -> None:
+    gate = paired(lead, day, read_clock())
+    good, code = proof_of(gate.key), base64.urlsafe_b64decode(wall(gate, day))
+    # What everybody sees on the wall proves nothing here.
+    wrong = [bytes(32), good[:-1] + bytes([good[-1] ^ 1]), code[-16:] * 2]
+    assert [asked(client, gate, one).json["code"] for one in wrong] == ["gate_unpaired"] * 3
+    assert asked(client, gate, good).status_code == 200
+    gates.pair(gates.pair_anew(lead, day.id, gate.gate.id, read_clock())[1], read_clock())
+    assert asked(client, gate, good).json["code"] == "gate_unpaired"
+    other = paired(lead, day, read_clock())
+    gates.revoke(lead, day.id, other.gate.id, read_clock())
+    assert asked(client, other, proof_of(other.key)).json["code"] == "gate_unpaired"
 
 
 def test_a_pairing_code_ends_after_ten_minutes(day: Activity, lead: Organiser) -> None:

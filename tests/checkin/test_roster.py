@@ -12,8 +12,10 @@ from service.errors import ServiceError
 from service.home import rehearsed
 from service.org.entries import Entry
 from service.org.models import Member
+from service.org.people import standings
+from service.org.people.models import FormerHome
 from service.org.tree import changes
-from tests.checkin.people import DAY, NOW, attach, come, make_city, make_day
+from tests.checkin.people import DAY, NOW, attach, come, long_ago, make_city, make_day
 from tests.factories import HOUR, make_activity, make_member, make_organisation
 
 
@@ -29,6 +31,7 @@ def test_everybody_below_the_invited_is_on_it_once(db: Session) -> None:
     attach(city.dan, city.east)
     attach(city.ana, city.west)
     activity = make_day(city)
+    long_ago()
     assert roster.freeze(activity.id, NOW)
     assert entries(activity, db) == {
         city.ana.id: (city.east.path, city.west.path, "expected"),
@@ -40,6 +43,42 @@ def test_everybody_below_the_invited_is_on_it_once(db: Session) -> None:
     assert (frozen.expected, frozen.exempt, frozen.as_of, frozen.unit, frozen.denominator) == (
         2, 1, DAY, "member", "expected"
     )  # fmt: skip
+
+
+def test_the_status_of_the_day_says_who_is_expected(db: Session) -> None:
+    """What is entered late of an earlier day counts; what holds from a later day does not."""
+    city = make_city()
+    for member, status, days in (
+        (city.ana, "floating", -3), (city.ben, "abroad", 0), (city.ben, "left", 1), (city.cleo, "out_of_contact", -1),
+    ):  # fmt: skip
+        since, now = DAY + timedelta(days), NOW + timedelta(2)
+        standings.enter(member, "status", status, since=since, now=now)
+    db.commit()
+    activity = make_day(city)
+    roster.freeze(activity.id, NOW + 30 * HOUR)
+    standing = {member: how for member, (_, _, how) in entries(activity, db).items()}
+    assert standing == {city.ana.id: "expected", city.ben.id: "exempt", city.cleo.id: "exempt"}
+    assert come(activity, city.cleo) == ["accepted"]
+
+
+def test_what_happened_on_the_day_after_the_start_comes_too_late(db: Session) -> None:
+    city = make_city()
+    for member, hours in ((city.ana, -3), (city.cleo, 1)):
+        standings.enter(member, "status", "abroad", since=DAY, now=NOW + hours * HOUR)
+    db.commit()
+    activity = make_day(city)
+    roster.freeze(activity.id, NOW + 2 * HOUR)
+    standing = {member: how for member, (_, _, how) in entries(activity, db).items()}
+    assert standing == {city.ana.id: "exempt", city.ben.id: "expected", city.cleo.id: "expected"}
+
+
+def test_who_was_expected_that_day_stays_so_when_he_has_left_since(db: Session) -> None:
+    city = make_city()
+    standings.enter(city.cleo, "status", "left", since=DAY + timedelta(1), now=NOW + timedelta(2))
+    db.commit()
+    activity = make_day(city)
+    roster.freeze(activity.id, NOW + 30 * HOUR)
+    assert entries(activity, db)[city.cleo.id][2] == "expected"
 
 
 def test_freezing_again_and_moving_later_change_nothing(db: Session) -> None:
@@ -64,6 +103,55 @@ def test_the_tree_counts_as_of_the_day_of_the_start(db: Session) -> None:
     changes.move(city.east.id, to=other.id, on=moved, entry=Entry(moved))
     roster.freeze(activity.id, NOW + 30 * HOUR)
     assert {path for path, _, _ in entries(activity, db).values()} == before
+
+
+def test_who_moves_or_leaves_after_the_start_is_on_it_where_he_was(db: Session) -> None:
+    """The freeze is late: what was before the start counts, and nothing of what was after it."""
+    city = make_city()
+    activity = make_day(city)
+    city.ana.organisation_id, city.ben.organisation_id = city.west.id, city.away.id
+    db.commit()
+    long_ago()
+    city.ana.organisation_id, city.cleo.status, city.dan.organisation_id = city.away.id, "left", city.east.id
+    db.commit()
+    city.ana.organisation_id = city.east.id
+    db.commit()
+    roster.freeze(activity.id, NOW + 30 * HOUR)
+    assert entries(activity, db) == {
+        city.ana.id: (city.west.path, None, "expected"),
+        city.cleo.id: (city.west.path, None, "expected"),
+    }
+
+
+def test_a_branch_that_was_merged_since_counts_as_it_was(db: Session) -> None:
+    city = make_city()
+    activity = make_day(city)
+    merged = DAY + timedelta(days=1)
+    changes.merge(city.east.id, into=city.west.id, on=merged, entry=Entry(merged))
+    assert (city.ana.organisation_id, city.ben.organisation_id) == (city.west.id,) * 2
+    roster.freeze(activity.id, NOW + 30 * HOUR)
+    homes = {member: path for member, (path, _, _) in entries(activity, db).items()}
+    assert homes == {city.ana.id: city.east.path, city.ben.id: city.east.path, city.cleo.id: city.west.path}
+
+
+def test_a_merger_that_is_entered_late_takes_its_members_along(db: Session) -> None:
+    city = make_city()
+    activity = make_day(city)
+    changes.merge(city.east.id, into=city.west.id, on=DAY - timedelta(days=9), entry=Entry(DAY + timedelta(days=1)))
+    roster.freeze(activity.id, NOW + 30 * HOUR)
+    assert {path for path, _, _ in entries(activity, db).values()} == {city.west.path}
+    assert len(entries(activity, db)) == 3
+
+
+def test_former_homes_are_not_kept_for_long(db: Session) -> None:
+    city = make_city()
+    city.ana.organisation_id = city.west.id
+    db.commit()
+    long_ago()
+    roster.freeze_due(NOW + timedelta(days=2))
+    assert db.query(FormerHome).count() == 1
+    roster.freeze_due(NOW + timedelta(days=3))
+    assert db.query(FormerHome).count() == 0
 
 
 def test_a_joint_body_is_invited_through_any_parent(db: Session) -> None:

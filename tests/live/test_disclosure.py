@@ -1,9 +1,11 @@
 """What an organiser may learn of those outside of his part of the tree, whatever he asks for at one moment."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from flask.testing import FlaskClient
@@ -18,6 +20,7 @@ from service.live.feed import shown
 from service.live.figures import Snapshot
 from service.live.models import CurveMinute
 from service.live.nodes import View, view_of
+from service.live.turnout import Sums, Turnout
 from service.org.access import COOKIE
 from service.org.models import Organisation
 from service.org.organisers import Held, Organiser
@@ -99,16 +102,36 @@ COUNTS = st.fixed_dictionaries({name: st.one_of(st.just(0), st.integers(0, 12), 
 REPEATED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
 
 
-def everything_told(day: Day, who: str, seen: Snapshot) -> dict[int, int]:
-    """All that one organiser is told of organisations, in the answers to every question that he may ask."""
+def everything_told(day: Day, who: str, own: Mapping[str, int], elsewhere: int) -> dict[int, int]:
+    """All that one organiser is told of organisations, in the answers to every question that he may ask.
+
+    Everybody is online and has checked in, so that both must be told, or hidden, alike.
+    """
+    seen, ledger = day.reading(own, elsewhere, {}), counted(came(day, who, own, elsewhere))
     found: dict[int, int] = {}
     for (asker, _, place), view in day.views.items():
         if asker == who and place is None:
-            told = shown(view, seen)
+            told = shown(view, seen, ledger)
             for node in ([told["organisation"]] if told["organisation"] else []) + told["organisations"]:
+                assert node["checked_in"] == node["online"]
                 if node["online"] is not None:
                     assert found.setdefault(node["id"], node["online"]) == node["online"]
     return found
+
+
+def counted(sums: Sums) -> Turnout:
+    """What a reading of the ledger leaves."""
+    return Turnout(Mock(), NOW, NOW, sums)
+
+
+def came(day: Day, who: str, own: Mapping[str, int], elsewhere: int) -> Sums:
+    """The same people, who have checked in, as `who` looks at them; all by the same method."""
+    strangers = sum(count for at, count in own.items() if not at.startswith(who)) + elsewhere
+    return Sums(
+        homes=Counter({day.nodes[name].id: count for name, count in day.counts(own).items()}),
+        methods=Counter(self=sum(own.values()) + elsewhere),
+        others_methods=Counter(self=strangers),
+    )
 
 
 def outside(day: Day, who: str, own: Mapping[str, int], elsewhere: int) -> Tree:
@@ -131,7 +154,7 @@ def test_no_answers_together_give_a_small_cell_away(day: Day, who: str) -> None:
     @REPEATED
     @given(COUNTS, st.integers(0, 30))
     def law(own: dict[str, int], elsewhere: int) -> None:
-        told = everything_told(day, who, day.reading(own, elsewhere, {}))
+        told = everything_told(day, who, own, elsewhere)
         cells = outside(day, who, own, elsewhere)
         counts = day.counts(own)
         values: dict[str, int | None] = dict.fromkeys(cells)
@@ -161,7 +184,7 @@ def test_ones_own_part_is_exact(day: Day, who: str) -> None:
     @REPEATED
     @given(COUNTS, st.integers(0, 30))
     def law(own: dict[str, int], elsewhere: int) -> None:
-        told = everything_told(day, who, day.reading(own, elsewhere, {}))
+        told = everything_told(day, who, own, elsewhere)
         for name, count in day.counts(own).items():
             if name.startswith(who):
                 assert told[day.nodes[name].id] == count
@@ -215,6 +238,47 @@ def test_channels_hide_the_few_too(day: Day) -> None:
     assert shown(day.views["a", None, None], few)["channels"] == {"h5": None, "tv": None}
     both = view_of(organiser_of(day.nodes["a"], day.nodes["b"]), day.stream, today=TODAY)
     assert shown(both, few)["channels"] == {"h5": 125, "tv": 5}
+
+
+FEW = st.lists(st.one_of(st.just(0), st.integers(0, 12), st.integers(0, 60)), min_size=4, max_size=4)
+
+
+@REPEATED
+@given(FEW, FEW)
+def test_methods_and_places_of_the_few_are_hidden_though_ones_own_are_known(
+    day: Day, mine: list[int], theirs: list[int]
+) -> None:
+    """Who looks knows how and where his own checked in, and takes them away from what he is told."""
+    names, view = ("self", "group", "proxy", "paper"), day.views["a", None, None]
+    both = Counter(dict(zip(names, map(sum, zip(mine, theirs, strict=True)), strict=True)))
+    places = {"54": mine[0] + theirs[0], SECOND: mine[1] + theirs[1]}
+    sums = Sums(
+        places=Counter(places),
+        methods=both,
+        others_places=Counter({"54": theirs[0], SECOND: theirs[1]}),
+        others_methods=Counter(dict(zip(names, theirs, strict=True))),
+    )
+    told = shown(view, None, counted(sums))
+    there = {one["code"]: one["checked_in"] for one in told["places"]}
+    methods = told["check_ins"]["methods"]
+    assert told["check_ins"]["total"] == sum(mine) + sum(theirs)
+    elsewhere = sum(theirs[2:])
+    for shown_ones, others, rest in (
+        (methods, dict(zip(names, theirs, strict=True)), 0),
+        (there, {"54": theirs[0], SECOND: theirs[1]}, elsewhere),
+    ):
+        cells: Tree = {"": Cell(sum(theirs)), "rest": Cell(rest, "")}
+        cells |= {name: Cell(count, "") for name, count in others.items()}
+        values = {name: count if shown_ones[name] is not None else None for name, count in others.items()}
+        known = ranges(cells, {"": sum(theirs), "rest": None, **values})
+        for name, count in others.items():
+            if shown_ones[name] is not None:
+                assert shown_ones[name] == {**both, **places}[name]
+            if cells[name].small(THRESHOLD) and count < sum(theirs):
+                assert shown_ones[name] is None
+                assert known[name][1] - known[name][0] >= min(THRESHOLD, sum(theirs))
+        if not sum(theirs):
+            assert None not in shown_ones.values()
 
 
 def test_closed_organisations_are_not_listed(day: Day, db: Session) -> None:

@@ -13,7 +13,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy.orm import Session
 
-from service.extensions import socketio
 from service.live.disclosure import Outlook
 from service.live.feed import Feed, Reader
 from service.live.figures import note_check_ins
@@ -80,9 +79,15 @@ def test_every_reading_is_told_whether_anything_changed_or_not(wall: Wall, valke
     [(first, clients)] = wall.tick()
     assert clients == ["a"]
     assert (first["online"], first["connections"], first["joined"], first["peak"]) == (2, 2, 2, 2)
-    assert first["organisation"] == {"id": 1, "name": "省", "online": 2}
-    assert first["organisations"] == [{"id": 2, "name": "市", "online": 2}, {"id": 3, "name": "市", "online": 0}]
-    assert (first["place"], first["places"]) == (None, [{"code": "54", "name": "西藏", "online": 2}])
+    assert first["organisation"] == {"id": 1, "name": "省", "online": 2, "checked_in": None}
+    assert first["organisations"] == [
+        {"id": 2, "name": "市", "online": 2, "checked_in": None},
+        {"id": 3, "name": "市", "online": 0, "checked_in": None},
+    ]
+    assert (first["place"], first["places"]) == (
+        None,
+        [{"code": "54", "name": "西藏", "online": 2, "checked_in": None}],
+    )
     assert (first["channels"], first["sources"]) == ({"h5": 2}, {"hls": 2})
     assert (first["basis"], first["reason"]) == ("degraded", "rebuilding")
     [(unchanged, _)] = wall.tick()
@@ -154,7 +159,7 @@ def test_figures_that_never_came_are_null_not_zero() -> None:
     wall.feed.watch("a", VIEW)
     [(told, _)] = wall.tick()
     assert (told["online"], told["peak"], told["basis"], told["reason"]) == (None, None, "degraded", "valkey")
-    assert told["organisation"] == {"id": 1, "name": "省", "online": None}
+    assert told["organisation"] == {"id": 1, "name": "省", "online": None, "checked_in": None}
     away.close()
 
 
@@ -173,7 +178,7 @@ def connect(app: APIFlask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch)
             client.delete_cookie(COOKIE)
         else:
             client.set_cookie(COOKIE, cookie)
-        return socketio.test_client(app, namespace="/organisers", flask_test_client=client)
+        return app.extensions["socketio"].test_client(app, namespace="/organisers", flask_test_client=client)
 
     return connect
 
@@ -209,15 +214,15 @@ def test_an_organiser_watches_a_day(connect: Connect, app: APIFlask, valkey: red
     feed.tick()
     [told] = heard(socket)
     assert (told["stream"], told["online"], told["organisation"]) == (stream, 3, None)
-    assert told["organisations"] == [{"id": home, "name": "成都市", "online": 3}]
-    assert {"code": "54", "name": "西藏自治区", "online": 3} in told["places"]
+    assert told["organisations"] == [{"id": home, "name": "成都市", "online": 3, "checked_in": None}]
+    assert {"code": "54", "name": "西藏自治区", "online": 3, "checked_in": None} in told["places"]
     assert ask(socket, "watch", {"stream": stream, "organisation": home, "place": "5401"}) == {"ok": True}
     feed.tick()
     [told] = heard(socket)
-    assert told["organisation"] == {"id": home, "name": "成都市", "online": 3}
-    assert told["organisations"] == [{"id": below, "name": "支部", "online": 3}]
-    assert told["place"] == {"code": "5401", "name": "拉萨市", "online": 3}
-    assert told["places"] == [{"code": "540102", "name": "城关区", "online": 3}]
+    assert told["organisation"] == {"id": home, "name": "成都市", "online": 3, "checked_in": None}
+    assert told["organisations"] == [{"id": below, "name": "支部", "online": 3, "checked_in": None}]
+    assert told["place"] == {"code": "5401", "name": "拉萨市", "online": 3, "checked_in": None}
+    assert told["places"] == [{"code": "540102", "name": "城关区", "online": 3, "checked_in": None}]
     assert ask(socket, "unwatch", {"stream": stream}) == {"ok": True}
     socket.disconnect("/organisers")
 
@@ -304,7 +309,7 @@ def test_abolished_divisions_are_not_offered(connect: Connect, app: APIFlask, db
 def test_what_is_no_packet_ends_the_connection_and_raises_nothing(
     app: APIFlask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, cut = socketio.server.eio, []
+    engine, cut = app.extensions["socketio"].server.eio, []
 
     class Client:
         def close(self, **_: Any) -> None:
@@ -331,7 +336,7 @@ def test_what_is_no_packet_ends_the_connection_and_raises_nothing(
 
 
 def test_only_the_organisers_namespace_is_open(app: APIFlask) -> None:
-    assert not socketio.test_client(app, namespace="/").is_connected("/")
+    assert not app.extensions["socketio"].test_client(app, namespace="/").is_connected("/")
 
 
 def test_more_arguments_than_asked_for_do_no_harm(connect: Connect) -> None:

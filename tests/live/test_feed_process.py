@@ -32,6 +32,12 @@ from tests.ports import free_port
 from tests.waiting import eventually
 
 TIMING = Timing(lease=60_000, stale=60_000)
+# Of nobody by name: nobody told Valkey of it either.
+CHECK_IN = """
+    INSERT INTO check_ins (activity_id, sitting_id, member_id, reference, happened_at, organisation_path, place_path)
+    SELECT s.activity_id, s.id, -1, 'reference-1', now(), '1.2', '54.5401'
+    FROM sittings s JOIN streams ON streams.sitting_id = s.id WHERE streams.id = %s
+"""
 
 
 @dataclass
@@ -112,6 +118,8 @@ def test_python_socketio_watches_and_comes_back(web: Web, stage: Stage) -> None:
         eventually(lambda: told[-1]["online"] == 2)
         note_check_ins(client, slots_of(web.stream, 1), [1])
         eventually(lambda: told[-1]["checked_in"] == 1)
+    stage.sql(CHECK_IN, web.stream)
+    eventually(lambda: (told[-1]["check_ins"]["total"], told[-1]["check_ins"]["basis"]) == (1, "exact"))
     web.process.send_signal(signal.SIGHUP)
     eventually(lambda: len(connected) == 2, within=20)
     told.clear()

@@ -14,6 +14,7 @@ from service.app import configure
 from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db as database
+from service.notify.callbacks.views import bp as callbacks
 from service.notify.courier import Courier
 from service.notify.views import bp
 from tests.notify.receiver import Receiver, receiving
@@ -61,7 +62,8 @@ def room(postgres_url: str, valkey_url: str) -> Iterator[APIFlask]:
     )
     configure(app, settings)
     errors.init_app(app)
-    app.register_blueprint(bp, url_prefix="/api/v1")
+    for doors in (bp, callbacks):
+        app.register_blueprint(doors, url_prefix="/api/v1")
     app.extensions["organiser"] = organiser
     app.testing = True
     yield app

@@ -17,7 +17,6 @@ from service.errors import ServiceError
 from service.extensions import db as database
 from service.notify.callbacks import rules
 from service.notify.callbacks.models import WechatEvent
-from service.notify.callbacks.views import bp
 from service.notify.channels.wechat.happenings import Chosen, Happening
 from service.sandbox import events
 
@@ -26,16 +25,10 @@ ONE = "a" * 43
 DOORS = {"mini-program": "wxmini", "official-account": "wxaccount"}
 
 
-@pytest.fixture(scope="session")
-def callback_room(room: APIFlask) -> APIFlask:
-    room.register_blueprint(bp, url_prefix="/api/v1")
-    return room
-
-
 @pytest.fixture
-def app(callback_room: APIFlask) -> Iterator[APIFlask]:
-    kept: Config = callback_room.config["CHUNSHUI"]
-    callback_room.config["CHUNSHUI"] = replace(
+def app(room: APIFlask) -> Iterator[APIFlask]:
+    kept: Config = room.config["CHUNSHUI"]
+    room.config["CHUNSHUI"] = replace(
         kept,
         wechat_appid="wxmini",
         wechat_callback_token="sandbox",
@@ -44,12 +37,12 @@ def app(callback_room: APIFlask) -> Iterator[APIFlask]:
         wechat_account_callback_token="sandbox",
         wechat_account_callback_key="B" * 42 + "A",
     )
-    with callback_room.app_context():
-        yield callback_room
+    with room.app_context():
+        yield room
         database.session.rollback()
         database.session.execute(text("TRUNCATE wechat_events"))
         database.session.commit()
-    callback_room.config["CHUNSHUI"] = kept
+    room.config["CHUNSHUI"] = kept
 
 
 @pytest.fixture

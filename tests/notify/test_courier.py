@@ -16,8 +16,9 @@ from sqlalchemy import text, update
 from service.clock import now as read_clock
 from service.extensions import db as database
 from service.notify import deliveries
-from service.notify.courier import Courier, Places, keep_house
+from service.notify.courier import Courier, keep_house
 from service.notify.models import Delivery, Endpoint, Outbox
+from service.notify.places import Places
 from tests.notify.conftest import configured
 from tests.notify.factories import all_deliveries, make_endpoint, publish_check_in
 from tests.notify.receiver import Arrival, Receiver, Reply
@@ -341,7 +342,7 @@ def test_housekeeping_forgets_settled_events_and_reseals(app: APIFlask, courier:
 
 
 def test_places_shrink_with_failures_and_grow_with_successes() -> None:
-    places = Places(each=8)
+    places: Places[int] = Places(each=8)
     places.learn(1, success=False)
     assert (places.free(1), places.free(2)) == (4, 8)
     for _ in range(9):
@@ -353,14 +354,14 @@ def test_places_shrink_with_failures_and_grow_with_successes() -> None:
 
 
 def test_places_are_shared_fairly() -> None:
-    places = Places(each=8)
+    places: Places[int] = Places(each=8)
     places.taken[3] = 8
     assert places.share([1, 2, 3], 10) == {1: 5, 2: 5}
     assert len(places.share(list(range(10, 40)), 4)) == 4
 
 
 def test_who_holds_places_already_gets_fewer_new_ones() -> None:
-    places = Places(each=8)
+    places: Places[int] = Places(each=8)
     places.taken[1] = 4
     assert places.share([1, 2], 4) == {2: 4}
     places.taken[2] = 2
@@ -369,7 +370,7 @@ def test_who_holds_places_already_gets_fewer_new_ones() -> None:
 
 @given(st.dictionaries(st.integers(1, 30), st.integers(0, 8)), st.integers(0, 40))
 def test_shares_fit_into_the_room_and_the_limits(taken: dict[int, int], room: int) -> None:
-    places = Places(each=8)
+    places: Places[int] = Places(each=8)
     places.taken.update(taken)
     shares = places.share(list(taken), room)
     assert sum(shares.values()) <= room
@@ -379,5 +380,5 @@ def test_shares_fit_into_the_room_and_the_limits(taken: dict[int, int], room: in
 
 
 def test_where_there_is_little_room_everybody_gets_a_turn() -> None:
-    places = Places(each=8)
+    places: Places[int] = Places(each=8)
     assert {endpoint for _ in range(500) for endpoint in places.share(list(range(8)), 1)} == set(range(8))

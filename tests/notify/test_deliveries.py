@@ -14,8 +14,9 @@ from service.errors import ServiceError
 from service.extensions import db as database
 from service.notify import deliveries, outbox
 from service.notify.channels.webhook import Outcome
-from service.notify.deliveries import LONGEST_PAUSE, Claim
+from service.notify.deliveries import Claim
 from service.notify.models import Delivery, Endpoint
+from service.notify.queue import LONGEST_PAUSE, pause
 from tests.notify.factories import make_endpoint, publish_check_in
 
 NOW = datetime(2023, 9, 20, 1, 30, tzinfo=UTC)
@@ -30,17 +31,17 @@ chances = st.floats(0, 1, exclude_max=True)
 @given(attempts, firsts, chances)
 def test_a_pause_is_between_half_and_whole_of_its_step(attempt: int, first: float, chance: float) -> None:
     step = min(first * 2.0 ** min(attempt - 1, 60), LONGEST_PAUSE)
-    assert step / 2 <= deliveries.pause(attempt, first=first, jitter=lambda: chance) <= step
+    assert step / 2 <= pause(attempt, first=first, jitter=lambda: chance) <= step
 
 
 @given(attempts, firsts, chances)
 def test_pauses_never_shrink(attempt: int, first: float, chance: float) -> None:
-    this = deliveries.pause(attempt, first=first, jitter=lambda: chance)
-    assert deliveries.pause(attempt + 1, first=first, jitter=lambda: chance) >= this
+    this = pause(attempt, first=first, jitter=lambda: chance)
+    assert pause(attempt + 1, first=first, jitter=lambda: chance) >= this
 
 
 def test_pauses_are_spread() -> None:
-    assert len({deliveries.pause(3, first=5.0) for _ in range(50)}) > 40
+    assert len({pause(3, first=5.0) for _ in range(50)}) > 40
 
 
 def a_claim(attempt: int, give_up_at: datetime) -> Claim:
@@ -197,9 +198,9 @@ def test_another_endpoints_delivery_is_not_found(db: Session) -> None:
 def test_two_claims_at_the_same_moment_share(app: APIFlask) -> None:
     """Neither waits for the other, and nothing is taken twice."""
     endpoint = prepared(6)
-    wanted = {"endpoints": [endpoint], "shares": [3], "now": NOW, "lease_until": NOW + timedelta(seconds=LEASE)}
+    wanted = {"lanes": [endpoint], "shares": [3], "now": NOW, "lease_until": NOW + timedelta(seconds=LEASE)}
     with database.engine.connect() as one, database.engine.connect() as other:
-        taken = [{row.id for row in session.execute(deliveries.CLAIM, wanted)} for session in (one, other)]
+        taken = [{row.id for row in session.execute(deliveries.QUEUE.claiming, wanted)} for session in (one, other)]
     assert [len(ids) for ids in taken] == [3, 3]
     assert not taken[0] & taken[1]
 

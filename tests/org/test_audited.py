@@ -102,7 +102,7 @@ def test_refused_members(client: Any, db: Session, wechat: WeChat) -> None:
     assert codes == ["invitation_invalid", None, "refresh_reused", "forbidden"]
 
 
-def test_whoever_takes_the_roster_along(db: Session) -> None:
+def test_whoever_takes_the_roster_along(db: Session, config: Config) -> None:
     for reveal in (False, True):
-        export.note_export("1.2", reveal=reveal, now=datetime(2026, 9, 20, 1, tzinfo=UTC))
+        export.rows("1.2", ring=config.keyring, reveal=reveal, now=NOW)
     assert [event for event, _ in notes(db)] == ["data.exported", "plaintext.read"]

@@ -60,6 +60,14 @@ export interface CheckIn {
   method: string
   happened_at: string
   received_at: string
+  annulled_at: string | null
+}
+/** How a member stands in an activity, beside the check-ins. */
+export interface Own {
+  expected: boolean | null
+  leave: { state: 'asked' | 'approved' | 'declined'; reason: string } | null
+  make_up: { kind: string; happened_at: string } | null
+  make_up_until: string | null
 }
 export interface Activity {
   id: number
@@ -174,6 +182,8 @@ export interface Settings {
   demo: boolean
   /** The phone page's public address, as the QR code has it. */
   phone: string
+  /** What the identity provider of organisers is called, empty for its usual name; null: there is none. */
+  provider: string | null
 }
 
 /** What the server says before anybody has logged in; null if it says nothing. */
@@ -226,8 +236,15 @@ export const members = {
   checkIn: async (
     token: string,
     activity: number,
-    body: { reference: string; sitting: number },
+    body: { reference: string; sitting: number } | { reference: string; code: string },
   ): Promise<CheckIn> => (await call<CheckIn>('POST', `/activities/${activity}/check-ins`, { token, body })).body,
+  undo: async (token: string, activity: number, reference: string): Promise<void> =>
+    void (await call('DELETE', `/activities/${activity}/check-ins/${reference}`, { token })),
+  own: (token: string, activity: number): Promise<Own> => get<Own>(`/activities/${activity}/my-attendance`, token),
+  askLeave: async (token: string, activity: number, reason: string): Promise<void> =>
+    void (await call('PUT', `/activities/${activity}/leave`, { token, body: { reason } })),
+  withdrawLeave: async (token: string, activity: number): Promise<void> =>
+    void (await call('DELETE', `/activities/${activity}/leave`, { token })),
   demoGuest: async (): Promise<{ code: string; invitation: string }> =>
     (await call<{ code: string; invitation: string }>('POST', '/demo/guests')).body,
 }

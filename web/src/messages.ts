@@ -1,6 +1,11 @@
 /** Every text of the pages, Chinese and English; the compiler holds the two complete. */
 
+import { en as deskEn, zh as deskZh } from './desk/messages'
+import { en as gateEn, zh as gateZh } from './gate/messages'
+
 export const zh = {
+  ...deskZh,
+  ...gateZh,
   wallTitle: '春水 · 实时大屏',
   phoneTitle: '春水 · 主题党日',
   brand: '春水',
@@ -26,6 +31,11 @@ export const zh = {
   recoveryCode: '恢复码',
   newPassword: '新密码',
   backToLogIn: '返回登录',
+  singleSignOn: '统一身份认证',
+  logInThrough: '通过{name}登录',
+  provider_refused: '统一身份认证的登录未被接受，请重试或改用密码',
+  provider_unavailable: '统一身份认证暂不可用，请稍后再试',
+  login_locked: '失败次数过多，请稍后再试',
   setUpFactor: '设置第二验证因素',
   setUpFactorWhy: '此账号需要验证器应用。请再次输入密码，然后用手机扫码。',
   scanFactor: '用验证器应用扫描下方二维码，再输入它显示的六位数字。',
@@ -164,12 +174,30 @@ export const zh = {
   checkInCalled: '主持人请您现在签到',
   checkInPending: '尚未收到确认，网络恢复后自动重试',
   checkedInAt: '{time} 签到成功',
+  checkedInOnSite: '现场已签到',
+  undoCheckIn: '签错了，撤销',
+  checkInUndone: '已撤销签到，可以重新签到。',
+  scanAgain: '请再扫一次现场屏幕上的二维码。',
+  cancel: '取消',
+  askLeave: '来不了？向支部请假',
+  leaveReason: '请假原因',
+  sendLeave: '提交',
+  withdrawLeave: '取消请假',
+  my_leave_asked: '已申请请假，等待支部答复',
+  my_leave_approved: '支部已准假',
+  my_leave_declined: '支部未准假',
+  madeUpMine: '已补学',
+  makeUpOpen: '可以补学',
+  makeUpHow: '{day}前观看回放或参加别处的活动，由支部登记。',
+  makeUpWatch: '去看回放',
   offline: '手机当前没有网络',
 } as const
 
 export type MessageKey = keyof typeof zh
 
 export const en: Record<MessageKey, string> = {
+  ...deskEn,
+  ...gateEn,
   wallTitle: 'Chunshui · live wall',
   phoneTitle: 'Chunshui · themed day',
   brand: 'Chunshui',
@@ -195,6 +223,11 @@ export const en: Record<MessageKey, string> = {
   recoveryCode: 'Code',
   newPassword: 'New password',
   backToLogIn: 'Back to log-in',
+  singleSignOn: 'single sign-on',
+  logInThrough: 'Log in through {name}',
+  provider_refused: 'The log-in at your identity provider was not accepted; try again, or use your password',
+  provider_unavailable: 'Your identity provider is unavailable, try again shortly',
+  login_locked: 'Too many failures, try again later',
   setUpFactor: 'Set up a second factor',
   setUpFactorWhy: 'This account needs an authenticator. Enter your password again, then scan with your phone.',
   scanFactor: 'Scan this with an authenticator, then enter the six digits that it shows.',
@@ -335,5 +368,21 @@ export const en: Record<MessageKey, string> = {
   checkInCalled: 'The host asks you to check in now',
   checkInPending: 'Not confirmed yet; repeated by itself when the network returns',
   checkedInAt: 'Checked in at {time}',
+  checkedInOnSite: 'Checked in on site',
+  undoCheckIn: 'A mistake? Take it back',
+  checkInUndone: 'Taken back; you can check in again.',
+  scanAgain: 'Please scan the code on the wall once more.',
+  cancel: 'Cancel',
+  askLeave: 'Cannot come? Ask for leave',
+  leaveReason: 'Why you cannot come',
+  sendLeave: 'Send',
+  withdrawLeave: 'Withdraw',
+  my_leave_asked: 'Leave asked for; your branch will answer',
+  my_leave_approved: 'Your branch approved your leave',
+  my_leave_declined: 'Your branch declined your leave',
+  madeUpMine: 'Made up',
+  makeUpOpen: 'You can make up for it',
+  makeUpHow: 'Watch the replay or attend elsewhere by {day}; your branch records it.',
+  makeUpWatch: 'Watch the replay',
   offline: 'This phone is offline',
 }

@@ -12,17 +12,23 @@ export function newReference(source: Pick<Crypto, 'getRandomValues'> & Partial<C
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }
 
-const key = (member: number, sitting: number): string => `chunshui.check-in.${member}.${sitting}`
+/** Of one's own check-in, or of one by a code on site: two bodies, so two references. */
+export type Kind = 'self' | 'onsite_qr'
+
+const key = (member: number, sitting: number, kind: Kind): string =>
+  `chunshui.check-in.${member}.${sitting}${kind === 'self' ? '' : `.${kind}`}`
 
 /** The reference of an unanswered check-in, if there is one. */
-export const pendingReference = (member: number, sitting: number): string | null => recall(key(member, sitting))
+export const pendingReference = (member: number, sitting: number, kind: Kind = 'self'): string | null =>
+  recall(key(member, sitting, kind))
 
 /** The unanswered reference again, or a new one, kept from now on. */
-export function referenceFor(member: number, sitting: number): string {
-  const reference = pendingReference(member, sitting) ?? newReference()
-  remember(key(member, sitting), reference)
+export function referenceFor(member: number, sitting: number, kind: Kind = 'self'): string {
+  const reference = pendingReference(member, sitting, kind) ?? newReference()
+  remember(key(member, sitting, kind), reference)
   return reference
 }
 
 /** The server has answered: the next check-in is another one. */
-export const settleReference = (member: number, sitting: number): void => forget(key(member, sitting))
+export const settleReference = (member: number, sitting: number, kind: Kind = 'self'): void =>
+  forget(key(member, sitting, kind))

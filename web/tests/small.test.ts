@@ -6,6 +6,7 @@ import { clockTime, language, number, period, t } from '../src/language'
 import { channelOf, supersedes, type Snapshot } from '../src/live'
 import { en, zh } from '../src/messages'
 import { newReference, pendingReference, referenceFor, settleReference } from '../src/reference'
+import { problemOf, providerName } from '../src/wall/singleSignOn'
 import { certainty } from '../src/wall/state'
 
 const NINE = Date.parse('2026-11-23T01:00:00Z')
@@ -137,4 +138,26 @@ it('a browser inside WeChat counts as the Official Account', () => {
   vi.unstubAllGlobals()
   expect(channelOf('Mozilla/5.0 … MicroMessenger/8.0.50 …')).toBe('official_account')
   expect(channelOf('Mozilla/5.0 (iPhone) Safari')).toBe('h5')
+})
+
+describe('single sign-on', () => {
+  const says = (provider: unknown): void => {
+    vi.stubGlobal('fetch', async () => new Response(JSON.stringify({ demo: false, phone: '', provider })))
+  }
+
+  it('is offered by its name, where there is one', async () => {
+    says(null)
+    expect(await providerName()).toBe('')
+    says('')
+    expect(await providerName()).toBe('统一身份认证')
+    says('政务统一认证')
+    expect(await providerName()).toBe('政务统一认证')
+    vi.unstubAllGlobals()
+  })
+
+  it('says in our own words what went wrong, whatever the address says', () => {
+    expect(problemOf('?activity=1')).toBeNull()
+    expect(problemOf('?problem=provider_unavailable')).toBe('provider_unavailable')
+    expect(problemOf('?problem=<b>x</b>')).toBe('provider_refused')
+  })
 })

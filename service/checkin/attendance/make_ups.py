@@ -1,13 +1,14 @@
 """Make-up (补学): a record of its own beside the absence, by replay or by a check-in elsewhere, before a deadline."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from service.activity.models import Sitting
-from service.checkin.attendance import roster
+from service.checkin.attendance import completion, evidence, roster
 from service.checkin.attendance.models import MakeUp, RosterEntry
 from service.checkin.models import CheckIn, Terms, stands
 from service.errors import ServiceError
@@ -15,6 +16,7 @@ from service.extensions import db
 from service.scope import scoped
 
 DEFAULT_DAYS = 30
+MOST = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,8 @@ class Effort:
 def make_up(activity: int, member: int, effort: Effort, *, by: int, now: datetime) -> tuple[MakeUp, bool]:
     """Record that a member made up for an activity, and whether it was recorded before. Commits.
 
-    ServiceError reference_reused, roster_open, not_on_roster, makeup_closed, makeup_unfounded, made_up.
+    ServiceError reference_reused, makeup_annulled, roster_open, not_on_roster, makeup_in_future, makeup_closed,
+    makeup_unfounded, made_up.
     """
     known = _known(member, effort.reference)
     if known is None:
@@ -49,7 +52,31 @@ def make_up(activity: int, member: int, effort: Effort, *, by: int, now: datetim
         raise ServiceError("made_up")
     if not same(known, activity, effort):
         raise ServiceError("reference_reused")
+    if known.annulled_at is not None:
+        raise ServiceError("makeup_annulled")
     return known, True
+
+
+def annul(activity: int, make_up: int, *, visible: ColumnElement[bool], by: int, reason: str, now: datetime) -> MakeUp:
+    """Take a make-up back, for a reason. Commits; the record stays, the first who did it and why too.
+
+    Another may follow, under another reference. ServiceError not_found.
+    """
+    question = scoped(select(MakeUp), MakeUp.id == make_up, MakeUp.activity_id == activity, visible).with_for_update()
+    found = db.session.scalar(question.execution_options(populate_existing=True))
+    if found is None:
+        db.session.rollback()
+        raise ServiceError("not_found")
+    if found.annulled_at is None:
+        found.annulled_at, found.annulled_by, found.annul_reason = now, by, reason
+    db.session.commit()
+    return found
+
+
+def of_activity(activity: int, visible: ColumnElement[bool]) -> Sequence[MakeUp]:
+    """Those of an activity among the `visible`, taken back or not, the latest first."""
+    question = scoped(select(MakeUp), MakeUp.activity_id == activity, visible).order_by(MakeUp.id.desc())
+    return db.session.scalars(question.limit(MOST)).all()
 
 
 def check(activity: int, member: int, effort: Effort, now: datetime) -> None:
@@ -59,14 +86,17 @@ def check(activity: int, member: int, effort: Effort, now: datetime) -> None:
     entry = select(RosterEntry.member_id)
     if not db.session.scalar(scoped(entry, RosterEntry.activity_id == activity, RosterEntry.member_id == member)):
         raise ServiceError("not_on_roster")
-    if now >= deadline(activity) or effort.happened_at > now:
+    if effort.happened_at > now:
+        raise ServiceError("makeup_in_future")
+    if now >= deadline(activity):
         raise ServiceError("makeup_closed")
     mine = select(CheckIn.id).where(stands())
     if effort.kind == "elsewhere" and not db.session.scalar(
         scoped(mine, CheckIn.id == effort.check_in, CheckIn.member_id == member, CheckIn.activity_id != activity)
     ):
         raise ServiceError("makeup_unfounded")
-    if db.session.scalar(scoped(mine, CheckIn.activity_id == activity, CheckIn.member_id == member).limit(1)):
+    asked = evidence.asked(activity)
+    if completion.credit(asked, evidence.of_member(activity, member, asked)):
         raise ServiceError("made_up")
 
 

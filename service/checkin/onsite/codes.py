@@ -63,6 +63,11 @@ def read(code: str) -> Claim | None:
     return Claim(gate, sitting, slot, body, raw[BODY.size :])
 
 
+def proof_of(key: bytes) -> bytes:
+    """What shows the server that a device has the key: never shown on a wall, and no code can be made of it."""
+    return hmac.digest(key, b"state", "sha256")
+
+
 def mac_of(key: bytes, body: bytes) -> bytes:
     """The code's MAC; its length is fixed, and a shorter one is no code."""
     return hmac.digest(key, body, "sha256")[:MAC_BYTES]

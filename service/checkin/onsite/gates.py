@@ -1,5 +1,6 @@
 """Gates: registered for one activity by its leads, paired by a one-time code, rolled by pairing again, revoked."""
 
+import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from sqlalchemy import select
 from service.activity import rules as activities
 from service.activity.audience import organiser_may_edit
 from service.checkin.occasion import Occasion
-from service.checkin.onsite.codes import Claim, gate_key, read
+from service.checkin.onsite.codes import Claim, gate_key, proof_of, read
 from service.checkin.onsite.models import Gate
 from service.checkin.records import Attempt, Key
 from service.config import Config
@@ -75,6 +76,17 @@ def pair(code: str, now: datetime) -> Paired:
     gate.generation, gate.pairing_hash, gate.paired_at = gate.generation + 1, None, now
     db.session.commit()
     return Paired(gate, gate_key(_config().secret_key, gate.id, gate.generation))
+
+
+def of_device(gate: int, proof: bytes) -> Gate:
+    """The gate whose key the device has; ServiceError gate_unpaired if it was revoked, paired anew, or never was."""
+    found = db.session.scalar(scoped(select(Gate), Gate.id == gate).execution_options(populate_existing=True))
+    if found is None or found.revoked_at is not None or not found.generation:
+        raise ServiceError("gate_unpaired")
+    keys = (gate_key(secret, found.id, found.generation) for secret in _config().secrets)
+    if not any(hmac.compare_digest(proof, proof_of(key)) for key in keys):
+        raise ServiceError("gate_unpaired")
+    return found
 
 
 def of_activity(organiser: Organiser, activity: int) -> Sequence[Gate]:

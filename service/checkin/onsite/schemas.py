@@ -50,3 +50,37 @@ class PairedOut(Schema):
     key = fields.String(metadata={"description": "base64url, 32 bytes"})
     slot_seconds = fields.Integer()
     now = Moment(metadata={"description": "The server's clock: a gate shows codes by this one."})
+
+
+class ProofIn(Schema):
+    """Which gate a device is, and that it has its key."""
+
+    gate = Id(required=True)
+    proof = fields.String(
+        required=True,
+        validate=validate.Regexp(r"[A-Za-z0-9_-]{43}=\Z"),
+        metadata={"description": "base64url of HMAC-SHA-256 of `state` under the key"},
+    )
+
+
+class SittingOut(Schema):
+    """When a sitting takes codes."""
+
+    id = Id()
+    opens_at = Moment()
+    closes_at = Moment()
+
+
+class StateOut(Schema):
+    """What a gate's page shows beside the code, and the server's clock."""
+
+    gate = Id()
+    name = fields.String()
+    activity = Id()
+    theme = fields.String()
+    rehearsal = fields.Boolean()
+    timezone = fields.String()
+    address = fields.String(metadata={"description": "The phone page of the activity, to which `#code=` is added."})
+    sittings = fields.List(fields.Nested(SittingOut))
+    slot_seconds = fields.Integer()
+    now = Moment()

@@ -4,15 +4,26 @@ import base64
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import g
+from flask import current_app, g, request
 
 from service.activity import rules as activities
 from service.auth import granted, public
+from service.checkin.occasion import find
 from service.checkin.onsite import gates
 from service.checkin.onsite.codes import SLOT_SECONDS
 from service.checkin.onsite.models import Gate
-from service.checkin.onsite.schemas import GateIn, GateOut, GatesOut, GateWithCode, PairedOut, PairIn
+from service.checkin.onsite.schemas import (
+    GateIn,
+    GateOut,
+    GatesOut,
+    GateWithCode,
+    PairedOut,
+    PairIn,
+    ProofIn,
+    StateOut,
+)
 from service.clock import now as read_clock
+from service.config import Config
 from service.limits import logins_per_network, per_account
 
 bp = APIBlueprint("onsite", __name__, tag="On-site codes")
@@ -83,6 +94,36 @@ def pair(json_data: dict[str, Any]) -> dict[str, Any]:
         "key": base64.urlsafe_b64encode(paired.key).decode(),
         "slot_seconds": SLOT_SECONDS,
         "now": now,
+    }
+
+
+@bp.post("/gates/state")
+@public
+@logins_per_network
+@bp.input(ProofIn)
+@bp.output(StateOut)
+def state(json_data: dict[str, Any]) -> dict[str, Any]:
+    """Show a paired device how things stand: what its page shows beside the code, and the server's clock
+
+    403 gate_unpaired once it was revoked or another device was paired in its place.
+    """
+    gate = gates.of_device(json_data["gate"], base64.urlsafe_b64decode(json_data["proof"]))
+    activity, occasion = activities.by_id(gate.activity_id), find(gate.activity_id)
+    config: Config = current_app.config["CHUNSHUI"]
+    address = (config.web_url or request.host_url).rstrip("/")
+    windows = [window.of("onsite_qr") for window in occasion.windows]
+    late = occasion.margins.late
+    return {
+        **{name: getattr(activity, name) for name in ("theme", "rehearsal", "timezone")},
+        "gate": gate.id,
+        "name": gate.name,
+        "activity": activity.id,
+        "address": f"{address}/m/?activity={activity.id}",
+        "sittings": [
+            {"id": one.sitting, "opens_at": one.opens_at, "closes_at": one.closes_at + late} for one in windows
+        ],
+        "slot_seconds": SLOT_SECONDS,
+        "now": read_clock(),
     }
 
 

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from service import sealing
+from service import audit, sealing
 from service.errors import ServiceError
 from service.extensions import db
 from service.org.accounts.models import RecoveryCode, SecondFactor
@@ -98,11 +98,13 @@ def remove(account: int) -> None:
     db.session.execute(delete(RecoveryCode).where(RecoveryCode.organiser_id == account))
 
 
-def reseal(keys: Sequence[str]) -> int:
-    """Seal with the first of `keys` what another one sealed; how many. Commits."""
+def reseal(keys: Sequence[str], now: datetime) -> int:
+    """Seal with the first of `keys` what another one sealed; how many, noted if any. Commits."""
     done = 0
     for factor in db.session.scalars(select(SecondFactor)):
         done += sum(_reseal(factor, name, keys) for name in ("secret_ciphertext", "pending_ciphertext"))
+    if done:
+        audit.note("key.rotated", actor=audit.SYSTEM, now=now, details={"what": "second_factors", "rows": done})
     db.session.commit()
     return done
 

@@ -10,5 +10,6 @@ from service.org.accounts import attempts, factor
 def keep_house(app: Flask) -> None:
     """A task for every minute: forget old failures, seal with the current key what another sealed."""
     config: Config = app.config["CHUNSHUI"]
-    attempts.prune(read_clock())
-    factor.reseal(config.secrets)
+    now = read_clock()
+    attempts.prune(now)
+    factor.reseal(config.secrets, now)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Text,
+    UniqueConstraint,
     and_,
     func,
     or_,
@@ -105,6 +106,21 @@ class SecondFactor(Base):
     # A new one waits here until a code from it confirms that it was taken over; the old one is good until then.
     pending_ciphertext: Mapped[bytes | None] = mapped_column(LargeBinary)
     last_step: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+
+
+@holds(purpose="access", keeps="account", internal="issuer linked_at", personal="organiser_id subject")
+class ProviderLink(Scoped, Base):
+    """Whose an account is at the identity provider. An account has one subject there, a subject one account here."""
+
+    __tablename__ = "provider_links"
+    __table_args__ = (UniqueConstraint("issuer", "subject", name="uq_provider_links_issuer_subject"),)
+
+    organiser_id: Mapped[int] = mapped_column(
+        ForeignKey("organisers.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    issuer: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text)
+    linked_at: Mapped[datetime] = mapped_column(MOMENT)
 
 
 @holds(purpose="access", keeps="account", internal="used_at", personal="organiser_id", sensitive="code_hash")

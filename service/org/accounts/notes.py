@@ -19,5 +19,13 @@ def note(
 
 def note_refusal(login: str, *, now: datetime, reason: str) -> None:
     """That somebody was not let in; a pseudonym of the login tells attempts on one apart, whether it exists or not."""
-    who = audit.Party("login", login)
+    _note_failure(audit.Party("login", login), now, reason)
+
+
+def note_stranger(issuer: str, subject: str, *, now: datetime, reason: str) -> None:
+    """The same of who came from an identity provider, by a pseudonym of the subject there."""
+    _note_failure(audit.Party("subject", f"{issuer} {subject}"), now, reason)
+
+
+def _note_failure(who: audit.Party, now: datetime, reason: str) -> None:
     audit.note("login.failed", actor=who, now=now, outcome="refused", details={"code": reason})

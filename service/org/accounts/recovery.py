@@ -1,8 +1,9 @@
 """The way back in after a lost password or authenticator.
 
 One administrator proposes it, another one approves it, and the owner brings the code that the second one was shown. The
-code is good once, and it is asked for no matter how many log-ins have failed. It takes away password, authenticator and
-sessions, and leaves a session in which a new authenticator can be set up and nothing else.
+code is good once, and it is asked for no matter how many log-ins have failed. It takes away password, authenticator,
+the link to an identity provider and sessions, and leaves a session in which a new authenticator can be set up and
+nothing else.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from service.org.accounts.ending import end_sessions
 from service.org.accounts.models import Recovery
 from service.org.accounts.notes import note
 from service.org.accounts.passwords import acceptable, hash_of
+from service.org.accounts.provider import links
 from service.org.models import Organisation
 from service.org.models import Organiser as Account
 from service.org.organisers import Organiser
@@ -117,6 +119,7 @@ def use(login: str, *, code: str, password: str, now: datetime) -> int:
     number = recovery.organiser_id
     db.session.execute(scoped(update(Account), Account.id == number).values(password_hash=hash_of(password)))
     factor.remove(number)
+    links.remove(number)
     end_sessions(number, now)
     attempts.forget(login)
     note("account.changed", by=number, now=now, change="recovery_used")

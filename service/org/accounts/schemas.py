@@ -74,6 +74,18 @@ class LoggedInOut(Schema):
     organiser = fields.Nested(AccountOut)
 
 
+class LinkIn(Schema):
+    """One's password, shown again."""
+
+    password = Line(200, required=True)
+
+
+class DepartureOut(Schema):
+    """Where this browser logs in at the identity provider."""
+
+    url = fields.String()
+
+
 class AccountIn(Schema):
     """A new account."""
 

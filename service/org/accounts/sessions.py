@@ -162,6 +162,12 @@ def still_open(sessions: Iterable[int], *, purpose: str, terms: Terms, now: date
     return {row.id for row in found}
 
 
+def account_of_session(session: int, *, terms: Terms, now: datetime) -> int | None:
+    """Whose session this is; None if it has ended."""
+    open_one = scoped(select(OrganiserSession.organiser_id), OrganiserSession.id == session, _is_open(terms, now))
+    return db.session.scalar(open_one)
+
+
 def touch(sessions: Sequence[int], now: datetime) -> None:
     """Note that they were used. Commits."""
     if sessions:
@@ -182,10 +188,9 @@ def change_password(organiser: Organiser, *, password: str, new_password: str, n
     """A new password; other sessions are closed. Commits. ServiceError login_failed, login_locked, validation."""
     if not acceptable(new_password, login_of(organiser)):
         raise ServiceError("validation", errors={"new_password": ["Not acceptable."]})
-    account = _asked_again(organiser, password, now)
+    account = password_shown(organiser, password, now)
     account.password_hash = hash_of(new_password)
     end_sessions(organiser.id, now, but=organiser.session)
-    attempts.forget(account.login, _device(organiser))
     note("account.changed", by=organiser.id, now=now, change="password")
     db.session.commit()
 
@@ -213,6 +218,16 @@ def confirm_factor(organiser: Organiser, code: str, *, terms: Terms, now: dateti
     end_sessions(organiser.id, now, but=organiser.session)
     db.session.commit()
     return codes
+
+
+def password_shown(organiser: Organiser, password: str, now: datetime) -> Account:
+    """The account of who shows the password again within a session; in the caller's transaction.
+
+    ServiceError login_failed, login_locked.
+    """
+    account = _asked_again(organiser, password, now)
+    attempts.forget(account.login, _device(organiser))
+    return account
 
 
 def _asked_again(organiser: Organiser, password: str, now: datetime) -> Account:

@@ -12,6 +12,7 @@ from service.auth import granted, organiser_required, public
 from service.clock import now as read_clock
 from service.config import Config
 from service.errors import ServiceError
+from service.headers import over_tls
 from service.limits import passwords_per_network, per_account
 from service.org import access
 from service.org.accounts import clients, factor, grants, listing, opening, recovery, sessions
@@ -56,6 +57,7 @@ Entered = tuple[dict[str, Any], int, Headers]
 
 @bp.post("/organisers/sessions")
 @public
+@access.own_pages_only
 @passwords_per_network
 @bp.input(LogInIn)
 @bp.output(LoggedInOut, status_code=201)
@@ -64,13 +66,13 @@ def sign_in(json_data: dict[str, Any]) -> Entered:
 
     Sets a cookie that scripts cannot read and other sites cannot send. 401 second_factor_needed asks for the code.
     """
-    access.refuse_other_sites()
-    device = request.cookies.get(access.DEVICE_COOKIE)
+    device = request.cookies.get(access.cookie_name(access.DEVICE_COOKIE))
     return entered(sessions.sign_in(**json_data, device=device, terms=terms(), now=read_clock()))
 
 
 @bp.post("/organisers/recovery")
 @public
+@access.own_pages_only
 @passwords_per_network
 @bp.input(RecoverIn)
 @bp.output(LoggedInOut, status_code=201)
@@ -79,7 +81,6 @@ def recover(json_data: dict[str, Any]) -> Entered:
 
     Sets a new password; authenticator and other sessions are gone.
     """
-    access.refuse_other_sites()
     return entered(sessions.recover(**json_data, terms=terms(), now=read_clock()))
 
 
@@ -320,11 +321,10 @@ def entered(opened: Opened) -> Entered:
     return {"organiser": shown(opened.organiser)}, 201, headers
 
 
-def cookie(name: str, value: str, seconds: int) -> str:
+def cookie(name: str, value: str, seconds: int, *, samesite: str = "Strict") -> str:
     """A cookie as a header: out of reach of scripts and other sites, over TLS where there is TLS."""
-    secure = request.is_secure or current_app.config["CHUNSHUI"].web_url.startswith("https:")
-    carrier = Response()
-    carrier.set_cookie(name, value, max_age=seconds, httponly=True, samesite="Strict", secure=secure)
+    carrier, sent = Response(), access.cookie_name(name)
+    carrier.set_cookie(sent, value, max_age=seconds, httponly=True, samesite=samesite, secure=over_tls())
     return carrier.headers["Set-Cookie"]
 
 

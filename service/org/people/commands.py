@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from service.clock import now as read_clock
 from service.errors import ServiceError
 from service.language import words
 from service.terminal import RUNNING, outages, refusals, settings, told
@@ -47,7 +48,9 @@ def rotate(batch: int, running: Path | None) -> None:
     with refusals(), outages(), create_core(config).app_context(), Progress() as bar:
         counts, current = rotation.by_key(), config.keyring.current.id
         task = bar.add_task(words("重新加密", "sealing"), total=sum(counts.values()) - counts.get(current, 0))
-        done = rotation.rotate(config.keyring, batch=batch, progress=lambda count: bar.advance(task, count))
+        done = rotation.rotate(
+            config.keyring, batch=batch, progress=lambda count: bar.advance(task, count), now=read_clock()
+        )
     click.echo(words(f"已重新加密 {done.done} 个号码", f"sealed {done.done} numbers anew"))
     for name, places in (("broken", done.broken), ("doubled", done.doubled)):
         for member, kind in places:

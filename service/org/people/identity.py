@@ -8,12 +8,14 @@ finds such a pair and says so.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from flask import current_app
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
+from service import audit
 from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
@@ -90,8 +92,13 @@ def holder(ring: Keyring, kind: str, number: str) -> int | None:
     return db.session.scalar(question.limit(1))
 
 
-def reveal(member: int, kind: str) -> str | None:
-    """The number in the clear, None if there is none; SealBrokenError if it cannot be opened."""
+def reveal(member: int, kind: str, *, to: audit.Party, now: datetime) -> str | None:
+    """The number in the clear, None if there is none; that `to` asked is noted and committed before it is opened.
+
+    SealBrokenError if it cannot be opened.
+    """
+    audit.note("plaintext.read", actor=to, subject=audit.Party("member", member), now=now, details={"what": kind})
+    db.session.commit()
     question = scoped(select(SealedNumber.ciphertext), SealedNumber.member_id == member, SealedNumber.kind == kind)
     ciphertext = db.session.scalar(question)
     return None if ciphertext is None else keyring().unseal(ciphertext, context(member, kind)).decode()

@@ -6,10 +6,12 @@ continued by the next. Readers never wait: they open a row under either key.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy import func, select, text, tuple_
 from sqlalchemy.exc import IntegrityError
 
+from service import audit
 from service.extensions import db
 from service.org.people.identity import context, sealed
 from service.org.people.models import SealedNumber
@@ -29,6 +31,8 @@ STORE = text(
 )
 
 Place = tuple[int, str]
+# Before every row.
+FIRST: Place = (0, "")
 
 
 @dataclass
@@ -40,16 +44,27 @@ class Rotated:
     doubled: list[Place] = field(default_factory=list)
 
 
-def rotate(ring: Keyring, *, batch: int = BATCH, progress: Callable[[int], None] = lambda _: None) -> Rotated:
-    """Bring every number under the current key. Commits after each batch and tells how many rows it had."""
-    rotated, last = Rotated(), (0, "")
+def rotate(
+    ring: Keyring, *, batch: int = BATCH, progress: Callable[[int], None] = lambda _: None, now: datetime
+) -> Rotated:
+    """Bring every number under the current key. Commits after each batch and tells how many rows it had.
+
+    The audit log is told with the first batch, so that a run which is killed has left its note too, and at the end.
+    """
+    rotated, last = Rotated(), FIRST
     while rows := _stale(ring, last, batch):
+        if last == FIRST:
+            _note(ring, now, step="begun")
         _renew(ring, rows, rotated)
         last = (rows[-1].member_id, rows[-1].kind)
         db.session.commit()
         db.session.expunge_all()
         progress(len(rows))
     db.session.rollback()
+    if last != FIRST:
+        counts = {"rows": rotated.done, "broken": len(rotated.broken), "doubled": len(rotated.doubled)}
+        _note(ring, now, step="ended", **counts)
+        db.session.commit()
     return rotated
 
 
@@ -57,6 +72,11 @@ def by_key() -> dict[str, int]:
     """How many numbers each key has sealed."""
     question = select(SealedNumber.key_id, func.count()).group_by(SealedNumber.key_id)
     return dict(db.session.execute(everything("sums of every number", question)).all())
+
+
+def _note(ring: Keyring, now: datetime, **details: int | str) -> None:
+    told: dict[str, int | str | bool | None] = {"what": "numbers", "key": ring.current.id, **details}
+    audit.note("key.rotated", actor=audit.OPERATOR, now=now, details=told)
 
 
 def _stale(ring: Keyring, after: Place, batch: int) -> list[SealedNumber]:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from service.audit.models import Note
 from service.errors import ServiceError
 from service.org.accounts import factor, sessions
 from service.org.accounts.models import RecoveryCode, SecondFactor
@@ -54,8 +55,10 @@ def test_secrets_rest_sealed_or_hashed_and_are_sealed_anew(terms: Terms, set_up:
     assert secret.encode() not in row.secret_ciphertext
     assert factor.normal(codes[0]).encode() not in [one.code_hash for one in db.scalars(select(RecoveryCode))]
     new = "another secret that only the tests know"
-    assert factor.reseal((new, *terms.keys)) == 1
-    assert factor.reseal((new, *terms.keys)) == 0
+    assert factor.reseal((new, *terms.keys), NOW) == 1
+    assert factor.reseal((new, *terms.keys), NOW) == 0
+    rotated = db.scalars(select(Note).where(Note.event == "key.rotated")).all()
+    assert [(note.actor, note.details) for note in rotated] == [("system", {"what": "second_factors", "rows": 1})]
     later = NOW + 2 * HALF_MINUTE
     assert not factor.passes(organiser.id, code_at(secret, later), keys=terms.keys, now=later)
     assert factor.passes(organiser.id, code_at(secret, later), keys=(new,), now=later)

@@ -18,7 +18,7 @@ from service.org.people.models import SealedNumber
 from service.sealing import SealBrokenError
 from tests.concurrency import at_once, really_committed
 from tests.factories import make_member
-from tests.org.people.conftest import identity_of, phone_of
+from tests.org.people.conftest import identity_of, phone_of, revealed
 
 PHONE, IDENTITY = "13800000001", "11010519491231002X"
 SUITES = {suite: f"k1:{suite}:{'A' * 43}=" for suite in ("aes256", "sm4")}
@@ -38,7 +38,7 @@ def test_a_number_is_found_and_opened(db: Session) -> None:
     identity.identify(member, {"phone": "+86 138 0000 0001", "identity": IDENTITY.lower()})
     assert identity.holder(identity.keyring(), "phone", PHONE) == member
     assert identity.holder(identity.keyring(), "identity", IDENTITY) == member
-    assert (identity.reveal(member, "phone"), identity.reveal(member, "identity")) == (PHONE, IDENTITY)
+    assert (revealed(member, "phone"), revealed(member, "identity")) == (PHONE, IDENTITY)
     assert identity.tails(member) == {"phone": "0001", "identity": "002X"}
 
 
@@ -48,7 +48,7 @@ def test_a_number_may_be_replaced_and_taken_away(db: Session) -> None:
     identity.identify(member, {"phone": "13900000002"})
     assert identity.holder(identity.keyring(), "phone", PHONE) is None
     identity.identify(member, {"phone": None})
-    assert identity.reveal(member, "phone") is None
+    assert revealed(member, "phone") is None
     assert identity.tails(member) == {"phone": None, "identity": None}
 
 
@@ -77,10 +77,10 @@ def test_a_ciphertext_opens_in_its_own_row_and_column_only(db: Session) -> None:
     copy = "UPDATE sealed_numbers SET ciphertext = (SELECT ciphertext FROM sealed_numbers WHERE member_id = :one)"
     db.execute(text(copy + " WHERE member_id = :two"), {"one": one, "two": two})
     with pytest.raises(SealBrokenError):
-        identity.reveal(two, "phone")
+        revealed(two, "phone")
     db.execute(text("UPDATE sealed_numbers SET kind = 'identity' WHERE member_id = :one"), {"one": one})
     with pytest.raises(SealBrokenError):
-        identity.reveal(one, "identity")
+        revealed(one, "identity")
 
 
 def test_of_two_who_enter_one_number_at_once_one_gets_it(app: APIFlask) -> None:

@@ -11,15 +11,16 @@ from dataclasses import replace
 
 import pytest
 from apiflask import APIFlask
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from service.audit.models import Note
 from service.config import Config
 from service.extensions import db
 from service.org.people import identity, rotation
 from service.supervisor import HERE
 from tests.concurrency import really_committed
 from tests.factories import make_member, make_organisation
-from tests.org.people.conftest import identity_of, phone_of
+from tests.org.people.conftest import NOW, identity_of, phone_of, revealed
 from tests.waiting import eventually
 
 MATERIAL = [base64.b64encode(bytes([byte]) * 32).decode() for byte in (1, 2)]
@@ -50,18 +51,18 @@ def everybody_is_found() -> bool:
     ring = identity.keyring()
     for number in range(PEOPLE):
         member = identity.holder(ring, "phone", phone_of(number))
-        if member is None or identity.reveal(member, "identity") != identity_of(number):
+        if member is None or revealed(member, "identity") != identity_of(number):
             return False
     return True
 
 
 def test_every_number_gets_the_current_key(old: Config) -> None:
     told: list[int] = []
-    rotated = rotation.rotate(old.keyring, batch=50, progress=told.append)
+    rotated = rotation.rotate(old.keyring, batch=50, progress=told.append, now=NOW)
     assert (rotated.done, sum(told), max(told)) == (2 * PEOPLE, 2 * PEOPLE, 50)
     assert rotation.by_key() == {"2026": 2 * PEOPLE}
     assert everybody_is_found()
-    assert rotation.rotate(old.keyring).done == 0
+    assert rotation.rotate(old.keyring, now=NOW).done == 0
 
 
 def test_a_reader_finds_and_opens_everybody_all_the_while(app: APIFlask, old: Config) -> None:
@@ -76,7 +77,7 @@ def test_a_reader_finds_and_opens_everybody_all_the_while(app: APIFlask, old: Co
 
     reader = threading.Thread(target=read)
     reader.start()
-    rotation.rotate(old.keyring, batch=3)
+    rotation.rotate(old.keyring, batch=3, now=NOW)
     ended.set()
     reader.join()
     assert wrong == []
@@ -85,7 +86,7 @@ def test_a_reader_finds_and_opens_everybody_all_the_while(app: APIFlask, old: Co
 def test_a_row_that_cannot_be_opened_stays_and_is_told(old: Config) -> None:
     db.session.execute(text(f"UPDATE sealed_numbers SET ciphertext = ciphertext || 'x' {ROW}"))
     db.session.commit()
-    rotated = rotation.rotate(old.keyring, batch=7)
+    rotated = rotation.rotate(old.keyring, batch=7, now=NOW)
     assert (rotated.done, rotated.broken) == (2 * PEOPLE - 1, [(3, "phone")])
     assert rotation.by_key() == {"2026": 2 * PEOPLE - 1, "2025": 1}
 
@@ -97,7 +98,7 @@ def test_a_number_that_two_entered_under_two_keys_is_told(old: Config) -> None:
         {"c": doubled.ciphertext, "b": doubled.blind_index},
     )
     db.session.commit()
-    rotated = rotation.rotate(old.keyring, batch=64)
+    rotated = rotation.rotate(old.keyring, batch=64, now=NOW)
     assert (rotated.done, rotated.doubled) == (2 * PEOPLE - 2, [(9, "phone")])
 
 
@@ -113,6 +114,8 @@ def test_a_killed_run_is_continued(old: Config) -> None:
     assert second.returncode == 0
     assert f"sealed {2 * PEOPLE - before} numbers" in said
     assert moved() == 2 * PEOPLE
+    steps = [note.details["step"] for note in db.session.scalars(select(Note).where(Note.event == "key.rotated"))]
+    assert sorted(steps) == ["begun", "begun", "ended"]
     assert everybody_is_found()
 
 
