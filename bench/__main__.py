@@ -11,6 +11,7 @@ from bench import (
     checkins,
     cold,
     day,
+    deliveries,
     density,
     fanout,
     figures,
@@ -33,6 +34,7 @@ ROWS = (
     fanout.measure,
     recovery.measure,
     cold.measure,
+    deliveries.measure,
     *REGISTERS,
     checkins.measure,
 )
@@ -89,12 +91,18 @@ def hold_many(members: int) -> Measured:
     return million.hold(members, say)
 
 
+def many_deliveries(number: int) -> Measured:
+    """Deliveries with faults."""
+    return deliveries.hold(number, say)
+
+
 COMMANDS: dict[str, tuple[Callable[[int], Measured], str, int]] = {
     "rows": (rows, "make bench", 0),
     "registers": (registers, "make bench-registers", 0),
     "checkins": (all_check_ins, "make bench-checkins", burst.FULL_SIZE),
     "day": (whole_day, "make bench-150k", day.FULL_SIZE),
     "soak": (long_soak, "make soak", soak.FULL_SIZE),
+    "deliveries": (many_deliveries, "make bench-deliveries", deliveries.FULL_SIZE),
     "million": (hold_many, "make bench-1m", million.FULL_SIZE),
 }
 

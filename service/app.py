@@ -143,7 +143,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.notify.backlog import Backlog
     from service.notify.callbacks import rules as callbacks
     from service.notify.courier import Courier, keep_house
-    from service.notify.notices import ledger
+    from service.notify.notices import carrying, ledger
     from service.org.accounts import succession
     from service.org.accounts.keeping import keep_house as keep_accounts
     from service.org.errands import rules as errands
@@ -156,7 +156,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     config: Config = app.config["CHUNSHUI"]
     reaping.register_ledger(app, checked_in, taken_back)
     app.extensions["audiences"] = audiences()
-    app.extensions["wechat_listeners"] = [ledger.listen]
+    app.extensions["wechat_listeners"] = [ledger.listen, carrying.listen]
     backlog = Backlog(board)
     repeated = board.counter(
         "deliveries_repeated", "Deliveries taken over from a worker that died: each may come twice."

@@ -219,6 +219,7 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, Any]:
         },
         "PUT /me/devices": {"channel": "apns", "address": "a-device"},
         "POST /me/subscriptions": {"reference": "r", "choices": {"template": "accept"}},
+        "POST /endpoints/{endpoint_id}/replay": {"since": "2026-01-01T00:00:00Z"},
         "POST /activities/{activity_id}/notices": {
             "reference": "r", "kind": "own_text", "texts": {"zh": {"title": "通知", "text": "请参加"}}
         },

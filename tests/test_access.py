@@ -63,6 +63,8 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /endpoints/{endpoint}/deliveries/{none}/retry": ("organiser", None),
     "POST /endpoints/{endpoint}/secrets": ("organiser", None),
     "POST /endpoints/{endpoint}/test": ("organiser", None),
+    "POST /endpoints/{endpoint}/enabling": ("organiser", None),
+    "POST /endpoints/{endpoint}/replay": ("organiser", {"since": "2026-01-01T00:00:00Z"}),
     "DELETE /endpoints/{endpoint}": ("organiser", None),
     "GET /members/{member}": ("organiser", None),
     "GET /members/{member}/notices": ("organiser", None),
@@ -131,6 +133,7 @@ LISTS = {
     "GET /activities/{activity}/flags": ("branch_secretary", "flags", "flag"),
     "GET /organisers/desk": ("branch_secretary", "activities", "activity"),
     "GET /accounts": ("security_administrator", "accounts", "account"),
+    "GET /accounts/organisations?name=党支部": ("system_administrator", "organisations", "branch"),
     "GET /recoveries": ("security_administrator", "recoveries", "recovery"),
     "GET /accounts/{account}/grants": ("security_administrator", "grants", "grant"),
 }

@@ -85,6 +85,8 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "GET /errands/{errand_id}/file", None),
     ("organiser", "PUT /errands/{errand_id}/acceptance", {"outcome": "seen"}),
     ("organiser", "DELETE /errands/{errand_id}", None),
+    ("organiser", "POST /endpoints/{endpoint_id}/enabling", None),
+    ("organiser", "POST /endpoints/{endpoint_id}/replay", {"since": "2026-01-01T00:00:00Z"}),
     ("organiser", "GET /endpoints/{endpoint_id}/deliveries", None),
     ("organiser", "POST /endpoints/{endpoint_id}/deliveries/{delivery_id}/retry", None),
     ("organiser", "DELETE /endpoints/{endpoint_id}", None),

@@ -130,8 +130,11 @@ def good_case(operation: Any, world: World) -> Any:
         path["activity_id"] = world.ours.numbers["unfrozen"]
     body = good_bodies(world.ours, world.ours, world.wechat.login("openid")).get(name_of(operation))
     more = {} if body is None else {"body": body, "media_type": media_type(operation)}
-    asked = [one for one in operation.query if one.name == "node"]
-    return operation.Case(path_parameters=path, query={one.name: world.ours.numbers["parent"] for one in asked}, **more)
+    known_queries: dict[str, Any] = {"node": world.ours.numbers["parent"]}
+    if operation.path.endswith("/accounts/organisations"):
+        known_queries["name"] = "支部"
+    query = {one.name: known_queries[one.name] for one in operation.query if one.name in known_queries}
+    return operation.Case(path_parameters=path, query=query, **more)
 
 
 def media_type(operation: Any) -> str:

@@ -19,7 +19,7 @@ from tests.doors import UNSAFE, Door, doors
 from tests.factories import PASSWORD, bearer, make_organiser
 
 FOREIGN = "https://evil.example"
-PAGES = {"/", "/m/", "/desk/", "/gate/"}
+PAGES = {"/", "/m/", "/desk/", "/gate/", "/console/"}
 LOADS_NOTHING = {"default-src", "base-uri", "form-action", "frame-ancestors"}
 # What opens a page without a network asks for the page.
 ASKS = {"pages.worker": {"connect-src"}}

@@ -6,7 +6,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, g, request, url_for
 
-from service.auth import granted, uploading
+from service.auth import granted, roomy
 from service.clock import now as read_clock
 from service.deadline import more_time
 from service.errors import language_of_request
@@ -41,7 +41,7 @@ Accepted = tuple[dict[str, Any], int, dict[str, str]]
 @bp.post(f"{ORGANISATION}/imports")
 @granted("roster")
 @per_account
-@uploading(MOST_BYTES)
+@roomy(MOST_BYTES)
 @bp.input(ImportQuery, location="query")
 @bp.output(ErrandOut, status_code=202)
 def send_in(number: int, query_data: dict[str, Any]) -> Accepted:
