@@ -6,7 +6,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, g, request, url_for
 
-from service.auth import granted
+from service.auth import granted, roomy
 from service.clock import now as read_clock
 from service.deadline import more_time
 from service.errors import language_of_request
@@ -39,6 +39,7 @@ Accepted = tuple[dict[str, Any], int, dict[str, str]]
 
 
 @bp.post(f"{ORGANISATION}/imports")
+@roomy(MOST_BYTES)
 @granted("roster")
 @per_account
 @bp.input(ImportQuery, location="query")
@@ -129,7 +130,6 @@ def call_off(errand_id: int) -> dict[str, Any]:
 
 def body() -> Iterator[bytes]:
     """The body as it comes; each mebibyte has the time of a request of its own."""
-    request.max_content_length = MOST_BYTES
     while chunk := request.stream.read(PIECE_BYTES):
         more_time(request.environ)
         yield chunk
