@@ -5,7 +5,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apiflask import APIFlask
-from flask import Flask, Response, current_app, request
+from flask import Flask, Request, Response, current_app, request
+from flask.sessions import SessionInterface, SessionMixin
 from flask_socketio import SocketIO
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -28,6 +29,20 @@ API = "/api/v1"
 MAX_BODY_BYTES = 64 * 1024
 
 
+class NoSession(SessionInterface):
+    """No session of Flask's, whose cookie nothing here reads; to open one takes longer than to check a token."""
+
+    class Nothing(dict[str, Any], SessionMixin):
+        """Forgotten when the request is over."""
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin:
+        """An empty one."""
+        return self.Nothing()
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Keep nothing."""
+
+
 def create_app(config: Config | None = None) -> APIFlask:
     """The web application with every room; settings come from the environment unless given."""
     config = config or Config.from_env()
@@ -35,6 +50,7 @@ def create_app(config: Config | None = None) -> APIFlask:
     own: dict[str, Any] = {"static_folder": None, "docs_path": None, "spec_path": "/openapi.json"}
     app = APIFlask("service", title="春水 Chunshui", version="1", **own)
     configure(app, config)
+    app.session_interface = NoSession()
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
     options = {"async_mode": "gevent", "transports": ["websocket"], "namespaces": ["/organisers"]}
@@ -121,12 +137,13 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.activity import succession as succeeding
     from service.audit import anchors, chain, keeping
     from service.checkin.attendance import roster
+    from service.checkin.flags import devices, finding
     from service.checkin.ledger import checked_in, taken_back
     from service.live import reaping
     from service.notify.backlog import Backlog
     from service.notify.callbacks import rules as callbacks
     from service.notify.courier import Courier, keep_house
-    from service.notify.notices import ledger
+    from service.notify.notices import carrying, ledger
     from service.org.accounts import succession
     from service.org.accounts.keeping import keep_house as keep_accounts
     from service.org.errands import rules as errands
@@ -139,7 +156,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     config: Config = app.config["CHUNSHUI"]
     reaping.register_ledger(app, checked_in, taken_back)
     app.extensions["audiences"] = audiences()
-    app.extensions["wechat_listeners"] = [ledger.listen]
+    app.extensions["wechat_listeners"] = [ledger.listen, carrying.listen]
     backlog = Backlog(board)
     repeated = board.counter(
         "deliveries_repeated", "Deliveries taken over from a worker that died: each may come twice."
@@ -154,6 +171,8 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("names", 3600.0, lambda _: rights.age(now(), config.named_days)),
         Task("openings", 2.0, lambda _: activity.announce(now())),
         Task("rosters", 5.0, lambda _: roster.freeze_due(now())),
+        Task("flags", 60.0, lambda _: finding.find_due(now())),
+        Task("device marks", 3600.0, lambda _: devices.prune(now())),
         # A run lasts for as long as there is something to deliver.
         Task("deliveries", 0.5, Courier(repeated=repeated.inc), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
@@ -194,6 +213,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.activity import views as activity
     from service.checkin import views as checkin
     from service.checkin.attendance import views as attendance
+    from service.checkin.flags import views as flags
     from service.checkin.group import views as group
     from service.checkin.onsite import views as onsite
     from service.checkin.paper import views as paper
@@ -215,7 +235,7 @@ def register_rooms(app: APIFlask) -> None:
 
     access.init_app(app)
     of_org = (org, accounts, provider, geography, tree, people, person, errands)
-    of_checkin = (checkin, attendance, roll, onsite, group, paper)
+    of_checkin = (checkin, attendance, roll, onsite, group, paper, flags)
     for room in (*of_org, activity, live, *of_checkin, notify, notices, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)

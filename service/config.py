@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from service import sealing
-from service.spelling import are_networks, are_templates, is_account, is_guarded, listed, spells_keys
+from service.spelling import are_networks, are_paces, are_templates, is_account, is_guarded, listed, spells_keys
 
 PRODUCTION_WECHAT = "https://api.weixin.qq.com"
 CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
@@ -187,6 +187,9 @@ class Config:
     wechat_templates: str = setting(
         "", "JSON: for each kind of notice its template and the fact of each field (docs/notices.md)."
     )
+    channel_paces: str = setting(
+        "", 'JSON: what providers bear where it is not as usual: {"jpush": {"per_second": 100, "per_day": 0}}.'
+    )
     apns_url: str = setting("https://api.push.apple.com", "Apple's push service; api.sandbox… for development builds.")
     apns_key: str = secret("", "The provider's signing key, PEM as in the .p8 file; empty: no such channel.")
     apns_key_id: str = setting("", "Id of that key.")
@@ -277,6 +280,7 @@ class Config:
             ),
             (self.wechat_message_state not in ("developer", "trial", "formal"), "WECHAT_MESSAGE_STATE: developer, …"),
             (not are_templates(self.wechat_templates), "WECHAT_TEMPLATES: JSON of {kind: {id, fields}}"),
+            (not are_paces(self.channel_paces), "CHANNEL_PACES: JSON of {channel: {per_second, per_day}}"),
             (any(apple) and not all(apple), "APNS_KEY: needs APNS_KEY_ID, APNS_TEAM and APNS_TOPIC beside it"),
             (bool(self.fcm_account) and not self.fcm_legal_basis, "FCM_ACCOUNT: needs FCM_LEGAL_BASIS beside it"),
             (bool(self.fcm_account) and not is_account(self.fcm_account), "FCM_ACCOUNT: JSON of a service account"),

@@ -65,6 +65,7 @@ KEEPS = {
     "delivered": ("送达或放弃后 7 天", "7 days after it was delivered or given up"),
     "told": ("通知失效后 90 天", "90 days after the notice expired"),
     "seconds": ("数秒", "seconds"),
+    "week": ("7 天", "7 days"),
     "roster": ("名册确定后，至多 3 天", "until rosters are frozen, 3 days at most"),
 }
 

@@ -41,6 +41,15 @@ def is_account(text: str) -> bool:
     return isinstance(found, dict) and all(isinstance(found.get(name), str) for name in needed)
 
 
+def are_paces(text: str) -> bool:
+    """Whether the notify room can read it: for each channel how many a second and, 0 for any number, a day."""
+    try:
+        paces = [(one["per_second"], one["per_day"]) for one in json.loads(text or "{}").values()]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+    return all(isinstance(n, int) for pace in paces for n in pace) and all(a > 0 <= b for a, b in paces)
+
+
 def are_templates(text: str) -> bool:
     """Whether the notify room can read it: kinds, each with a template's id and what fills its fields."""
     try:

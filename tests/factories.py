@@ -16,6 +16,7 @@ from service.activity.models import (
     Stream,
     StreamSource,
 )
+from service.checkin.flags.models import Flag, Flagged
 from service.config import Config
 from service.extensions import db
 from service.notify.notices.models import Notice, NoticeDelivery
@@ -213,3 +214,14 @@ def make_notice(
     db.session.add_all([notice, dead, lies])
     db.session.commit()
     return notice, dead, lies
+
+
+def make_flag(activity: Activity, check_in: int, *, now: datetime, note: str | None = None) -> Flag:
+    """A flag about one check-in, resolved if there is a `note`."""
+    resolved = {"resolved_at": now, "resolved_by": 1, "note": note} if note else {}
+    flag = Flag(activity_id=activity.id, kind="place", subject=str(check_in), raised_at=now, **resolved)
+    db.session.add(flag)
+    db.session.flush()
+    db.session.add(Flagged(flag_id=flag.id, check_in_id=check_in))
+    db.session.commit()
+    return flag

@@ -36,6 +36,7 @@ from tests.factories import (
     make_activity,
     make_certificate,
     make_errand,
+    make_flag,
     make_invitation,
     make_member,
     make_notice,
@@ -172,6 +173,7 @@ def make_attendance(
         "make_up_id": make_ups.make_up(activity.id, ill.id, replay, by=organiser.id, now=now)[0].id,
         "absent": absent.id,
         "check_in_id": check_ins_of(activity.id, absent.id)[0].id,
+        "flag_id": make_flag(activity, check_ins_of(activity.id, absent.id)[0].id, now=now).id,
         "refusal_id": refusals.waiting(activity.id, true())[0].id,
         "leave_id": leaves.ask(activity.id, absent.id, reason=f"出差{mark}", by=None, now=now).id,
     }
@@ -228,6 +230,7 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, Any]:
         },
         "PUT /me/devices": {"channel": "apns", "address": "a-device"},
         "POST /me/subscriptions": {"reference": "r", "choices": {"template": "accept"}},
+        "POST /endpoints/{endpoint_id}/replay": {"since": "2026-01-01T00:00:00Z"},
         "POST /activities/{activity_id}/notices": {
             "reference": "r", "kind": "own_text", "texts": {"zh": {"title": "通知", "text": "请参加"}}
         },
@@ -277,12 +280,14 @@ def attendance_bodies(numbers: dict[str, int], texts: dict[str, str], today: str
     absent = numbers["absent"]
     return {
         "POST /activities/{activity_id}/check-ins": {"reference": REFERENCE},
+        "POST /activities/{activity_id}/check-in-calls": {"sitting": None},
         "POST /activities/{activity_id}/check-ins/batch": {
             "check_ins": [{"member": absent, "method": "paper", "reference": "reference-2"}]
         },
         "POST /activities/{activity_id}/check-ins/{check_in_id}/annulment": {"reason": "误签"},
         "PUT /activities/{activity_id}/check-in-refusals/{refusal_id}/settlement": {"settlement": "已补"},
         "PUT /activities/{activity_id}/attendance-terms": {"late_minutes": 5},
+        "PUT /activities/{activity_id}/flags/{flag_id}/resolution": {"note": "一家人"},
         "PUT /activities/{activity_id}/leave": {"reason": "出差"},
         "POST /activities/{activity_id}/leaves": {"member": absent, "reason": "出差"},
         "PUT /activities/{activity_id}/leaves/{leave_id}/decision": {"approved": True},

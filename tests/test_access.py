@@ -38,6 +38,7 @@ from tests.factories import (
     make_certificate,
     make_division,
     make_errand,
+    make_flag,
     make_member,
     make_notice,
     make_organisation,
@@ -62,6 +63,8 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /endpoints/{endpoint}/deliveries/{none}/retry": ("organiser", None),
     "POST /endpoints/{endpoint}/secrets": ("organiser", None),
     "POST /endpoints/{endpoint}/test": ("organiser", None),
+    "POST /endpoints/{endpoint}/enabling": ("organiser", None),
+    "POST /endpoints/{endpoint}/replay": ("organiser", {"since": "2026-01-01T00:00:00Z"}),
     "DELETE /endpoints/{endpoint}": ("organiser", None),
     "GET /members/{member}": ("organiser", None),
     "GET /members/{member}/notices": ("organiser", None),
@@ -88,6 +91,7 @@ THINGS: dict[str, tuple[str, Any]] = {
     "PUT /attachments/{attachment}/confirmation": ("organiser", None),
     "DELETE /attachments/{attachment}": ("organiser", None),
     "PUT /activities/{activity}/attendance-terms": ("organiser", {"late_minutes": 5}),
+    "POST /activities/{activity}/check-in-calls": ("organiser", {}),
     "POST /activities/{activity}/gates/{gate}/pairing": ("organiser", None),
     "DELETE /activities/{activity}/gates/{gate}": ("organiser", None),
     "GET /activities/{held}/attendance?node={city}": ("branch_secretary", None),
@@ -101,8 +105,10 @@ THINGS: dict[str, tuple[str, Any]] = {
     "POST /activities/{activity}/group-sessions/{group_session}/ticks": ("branch_secretary", {"ticks": [{}]}),
     "PUT /activities/{activity}/group-sessions/{group_session}/headcount": ("branch_secretary", {"people": 40}),
     "PUT /activities/{activity}/group-sessions/{group_session}/closure": ("branch_secretary", None),
+    "GET /activities/{held}/sign-in-sheet.xlsx?node={city}": ("branch_secretary", None),
     "POST /activities/{activity}/paper-lists": ("branch_secretary", LIST),
     "POST /activities/{held}/make-ups/{make_up}/annulment": ("branch_secretary", {"reason": "误记"}),
+    "PUT /activities/{activity}/flags/{flag}/resolution": ("branch_secretary", {"note": "一家人"}),
     "GET /members/{member}/exemptions": ("branch_secretary", None),
     "POST /clients/{client}/secrets": ("organiser", None),
     "DELETE /clients/{client}": ("organiser", None),
@@ -124,8 +130,10 @@ LISTS = {
     "GET /activities/{activity}/leaves": ("branch_secretary", "leaves", "leave"),
     "GET /activities/{activity}/group-sessions": ("branch_secretary", "group_sessions", "group_session"),
     "GET /activities/{held}/make-ups": ("branch_secretary", "make_ups", "make_up"),
+    "GET /activities/{activity}/flags": ("branch_secretary", "flags", "flag"),
     "GET /organisers/desk": ("branch_secretary", "activities", "activity"),
     "GET /accounts": ("security_administrator", "accounts", "account"),
+    "GET /accounts/organisations?name=党支部": ("system_administrator", "organisations", "branch"),
     "GET /recoveries": ("security_administrator", "recoveries", "recovery"),
     "GET /accounts/{account}/grants": ("security_administrator", "grants", "grant"),
 }
@@ -304,12 +312,14 @@ def world(app: APIFlask, db: Session) -> World:
 
 
 def attendance(activity: Activity, member: Member, holder: Organiser, now: datetime) -> dict[str, int]:
-    """What is held of a member's attendance: a proxy to confirm, a refusal, a request for leave."""
+    """What is held of a member's attendance: a proxy to confirm and a flag of it, a refusal, a request for leave."""
     where: dict[str, Any] = {"member": member.id, "organisation": member.organisation.path, "place": ""}
     proxy = Attempt(**where, reference="proxy-of-1", method="proxy", entered_by=holder.id, reason="无手机")
     check_in(activity.id, [proxy, Attempt(**where, reference="reference-0", sitting=10**12)], now)
+    own = check_ins_of(activity.id, member.id)[0].id
     return {
-        "proxy": check_ins_of(activity.id, member.id)[0].id,
+        "proxy": own,
+        "flag": make_flag(activity, own, now=now).id,
         "refusal": refusals.waiting(activity.id, true())[0].id,
         "leave": leaves.ask(activity.id, member.id, reason="出差", by=None, now=now).id,
     }

@@ -9,6 +9,7 @@ from sqlalchemy import Table, delete, exists, or_, select, text
 from service.activity.models import Sitting
 from service.activity.settled import settled
 from service.checkin.attendance.models import Exemption, Guest, Leave, MakeUp, RosterEntry
+from service.checkin.flags import devices
 from service.checkin.models import CheckIn, Refusal
 from service.clock import day_of
 from service.extensions import db
@@ -36,6 +37,14 @@ UNNAMED = {
     "annul_reason": "CASE WHEN annul_reason IS NOT NULL THEN '' END",
     "settlement": "CASE WHEN settlement IS NOT NULL THEN '' END",
 }
+UNSAID = text(
+    """
+    -- scope: an activity, and one person or everybody
+    UPDATE flags SET note = '' WHERE activity_id = :activity AND note <> '' AND id IN (
+        SELECT l.flag_id FROM flagged_check_ins l JOIN check_ins c ON c.id = l.check_in_id
+        WHERE c.member_id > 0 AND (CAST(:member AS bigint) IS NULL OR c.member_id = :member))
+    """
+)
 
 
 def unname(member: int | None, before: datetime, salts: Salts) -> int:
@@ -46,6 +55,8 @@ def unname(member: int | None, before: datetime, salts: Salts) -> int:
     done = 0
     for activity in db.session.scalars(concerned).all():
         values = {"activity": activity, "member": member, "salt": salts[activity]}
+        # What somebody said of a flag may tell of whom it was about.
+        db.session.execute(UNSAID, values)
         for model in DATED:
             done += db.session.execute(text(unnaming(model.__table__)), values).rowcount  # type: ignore[attr-defined]
         db.session.execute(LINKS, values)
@@ -71,6 +82,7 @@ def unnaming(table: Table) -> str:
 def forget(member: int, _: datetime) -> None:
     """Remove what no activity counts."""
     db.session.execute(scoped(delete(Exemption), Exemption.member_id == member))
+    devices.forget(member)
 
 
 HOLDING = Holding(

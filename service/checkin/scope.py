@@ -41,6 +41,9 @@ MEMBERS = text(
     """
 )
 
+# No roster is as long. Beyond it lie phone numbers and identity numbers that somebody tries in a member's place.
+LARGEST_MEMBER = 10**10 - 1
+
 
 class Person(NamedTuple):
     """A member as an attempt needs him; `organisation` is the path that his tokens carry."""

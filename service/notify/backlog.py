@@ -1,15 +1,19 @@
 """What the worker tells Prometheus of deliveries that wait."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
+from service import valkey
 from service.extensions import db
 from service.metrics import Board
-from service.notify.models import Delivery, Outbox
+from service.notify.models import Delivery, Endpoint, Outbox
 from service.notify.notices.audience import ORDER
 from service.notify.notices.models import NoticeDelivery
+from service.notify.notices.pace import Gate
 from service.scope import everything
+
+AN_HOUR = timedelta(hours=1)
 
 
 class Backlog:
@@ -26,6 +30,12 @@ class Backlog:
         self._notices_age = board.gauge(
             "notices_overdue_seconds", "How long the delivery of a notice that is due longest has waited."
         )
+        self._stopped = board.gauge(
+            "channel_stopped",
+            "Whether nothing is sent by a channel, for a while or until somebody looked.",
+            labels=["channel"],
+        )
+        self._failing = board.gauge("endpoints_failing", "Endpoints at which everything has failed for an hour.")
         self._age = board.gauge("deliveries_overdue_seconds", "How long the delivery that is due longest has waited.")
 
     def read(self, now: datetime) -> None:
@@ -39,7 +49,12 @@ class Backlog:
         self._deliveries.labels("first attempt").set(new)
         self._deliveries.labels("another attempt").set(again)
         self._age.set(max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
+        failing = select(func.count()).where(Endpoint.enabled, Endpoint.failing_since < now - AN_HOUR)
+        self._failing.set(db.session.scalars(everything("a sum", failing)).one())
         self._read_notices(now)
+        gate = Gate(valkey.client())
+        for lane in ORDER:
+            self._stopped.labels(lane).set(gate.stopped(lane))
 
     def _read_notices(self, now: datetime) -> None:
         columns = (NoticeDelivery.lane, func.count(), func.min(NoticeDelivery.due_at))

@@ -135,6 +135,7 @@ class Courier:
 def keep_house(app: Flask) -> None:
     """A task for every minute: give up and forget what is old, seal with the current key what another sealed."""
     deliveries.expire(read_clock())
+    deliveries.disable_failing(read_clock())
     carrying.expire(read_clock())
     while deliveries.prune(read_clock()):
         pass

@@ -6,20 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Text, delete, func, or_, select, text, update
+import structlog
+from sqlalchemy import ARRAY, BigInteger, Integer, Interval, Text, bindparam, delete, func, or_, select, text, update
 
 from service.errors import ServiceError
 from service.extensions import db
-from service.notify.channels.webhook import Outcome
+from service.notify import endpoints
 from service.notify.models import Delivery, Endpoint, Outbox
 from service.notify.outbox import TOPICS
-from service.notify.queue import Queue, next_try
+from service.notify.queue import Queue, Verdict
 from service.scope import everything, scoped
 
 # How long what was delivered, or given up, can still be looked at and replayed.
 KEEP = timedelta(days=7)
 # The last attempt is due at `give_up_at` itself: time for it before the delivery is given up unattempted.
 LAST_CHANCE = timedelta(minutes=10)
+# An endpoint at which nothing but failures came in so long a time is left alone.
+MOST_FAILING = timedelta(days=3)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,28 +41,6 @@ class Claim:
     subject_member: int | None
     happened_at: datetime
     again: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What an attempt makes of a delivery."""
-
-    claim: Claim
-    state: str
-    due_at: datetime
-    outcome: Outcome
-
-
-def judge(claim: Claim, outcome: Outcome, *, now: datetime, first_pause: float) -> Verdict:
-    """Delivered, due again, or dead: gone for good or out of time. The last attempt is at `give_up_at`."""
-    if outcome.error is None:
-        return Verdict(claim=claim, state="delivered", due_at=now, outcome=outcome)
-    if outcome.gone or now >= claim.give_up_at:
-        return Verdict(claim=claim, state="dead", due_at=now, outcome=outcome)
-    due = next_try(
-        claim.attempts, after=outcome.retry_after, first_pause=first_pause, give_up_at=claim.give_up_at, now=now
-    )
-    return Verdict(claim=claim, state="pending", due_at=due, outcome=outcome)
 
 
 WAITING = text(
@@ -95,23 +77,38 @@ def claim(shares: Mapping[int, int], *, now: datetime, lease_seconds: float) -> 
     return [Claim(**row) for row in QUEUE.claim(shares, now=now, lease_seconds=lease_seconds)]
 
 
-def settle(verdicts: Sequence[Verdict]) -> None:
+def settle(verdicts: Sequence[Verdict[Claim]], now: datetime) -> None:
     """Write what came of the attempts; an endpoint that is gone is disabled. Commits."""
     if not verdicts:
         return
     QUEUE.settle(verdicts)
-    _disable(sorted({verdict.claim.endpoint_id for verdict in verdicts if verdict.outcome.gone}))
+    well = {verdict.claim.endpoint_id: False for verdict in verdicts}
+    well |= {verdict.claim.endpoint_id: True for verdict in verdicts if verdict.outcome.kind == "done"}
+    endpoints.learn(well, now)
+    gone = {verdict.claim.endpoint_id for verdict in verdicts if verdict.outcome.kind == "drop_address"}
+    disable(sorted(gone), "gone")
     db.session.commit()
 
 
-def _disable(endpoints: Sequence[int]) -> None:
-    """Stop all traffic to `endpoints`: their receivers said that they are gone."""
-    if not endpoints:
+def disable(numbers: Sequence[int], reason: str) -> None:
+    """Stop all traffic to endpoints, and say why; in the caller's transaction."""
+    if not numbers:
         return
-    stopped = scoped(update(Endpoint), Endpoint.id.in_(endpoints)).values(enabled=False, disabled_reason="gone")
-    dead = scoped(update(Delivery), Delivery.endpoint_id.in_(endpoints), Delivery.state == "pending")
+    stopped = scoped(update(Endpoint), Endpoint.id.in_(numbers)).values(enabled=False, disabled_reason=reason)
+    dead = scoped(update(Delivery), Delivery.endpoint_id.in_(numbers), Delivery.state == "pending")
     db.session.execute(stopped)
-    db.session.execute(dead.values(state="dead", last_error="gone", lease_until=None))
+    db.session.execute(dead.values(state="dead", last_error=reason, lease_until=None))
+    log.error("endpoint disabled", endpoints=list(numbers), reason=reason)
+
+
+def disable_failing(now: datetime) -> int:
+    """Stop the traffic to endpoints at which everything has failed for `MOST_FAILING`; how many. Commits."""
+    failing = (Endpoint.enabled, Endpoint.failing_since < now - MOST_FAILING)
+    question = select(Endpoint.id).where(*failing).order_by(Endpoint.id).with_for_update(skip_locked=True)
+    found = list(db.session.scalars(everything("whoever fails is left alone", question)))
+    disable(found, "failing")
+    db.session.commit()
+    return len(found)
 
 
 def release(claims: Iterable[Claim]) -> None:
@@ -132,6 +129,38 @@ def retry(endpoint: Endpoint, delivery_id: int, *, now: datetime) -> Delivery:
     found.give_up_at = now + TOPICS[found.event.topic]
     db.session.commit()
     return found
+
+
+REPLAY = text(
+    """
+    -- scope: one endpoint, and what it may hear
+    INSERT INTO deliveries (outbox_id, endpoint_id, due_at, give_up_at)
+    SELECT outbox.id, endpoints.id, :now, :now + life.span
+    FROM endpoints JOIN outbox ON outbox.topic = ANY (endpoints.topics)
+    JOIN unnest(:topics, :spans) AS life (topic, span) ON life.topic = outbox.topic
+    WHERE endpoints.id = :endpoint AND outbox.created_at >= :since AND outbox.fanned_out_at IS NOT NULL AND EXISTS (
+        SELECT FROM unnest(outbox.organisation_paths) AS path
+        WHERE path = endpoints.organisation_path OR starts_with(path, endpoints.organisation_path || '.')
+    )
+    ORDER BY outbox.id
+    ON CONFLICT (outbox_id, endpoint_id) DO UPDATE
+    SET state = 'pending', attempts = 0, due_at = excluded.due_at, give_up_at = excluded.give_up_at
+    WHERE deliveries.state <> 'pending'
+    """
+).bindparams(bindparam("topics", type_=ARRAY(Text)), bindparam("spans", type_=ARRAY(Interval)))
+
+
+def replay(endpoint: Endpoint, since: datetime, *, now: datetime) -> int:
+    """Send all that happened since to `endpoint` again, under the same ids, and what it never had; how much. Commits.
+
+    ServiceError endpoint_disabled.
+    """
+    if not endpoint.enabled:
+        raise ServiceError("endpoint_disabled")
+    lives = {"topics": list(TOPICS), "spans": list(TOPICS.values())}
+    result = db.session.execute(REPLAY, {"endpoint": endpoint.id, "since": since, "now": now} | lives)
+    db.session.commit()
+    return int(result.rowcount)  # type: ignore[attr-defined]
 
 
 def history(endpoint_id: int, *, state: str | None, before: int | None, limit: int) -> list[Delivery]:

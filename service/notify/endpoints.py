@@ -5,14 +5,14 @@ The secret is shown once, at registration. Everyone may see only what belongs to
 
 import re
 import secrets as randomness
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 import httpx
 import structlog
-from sqlalchemy import ColumnElement, false, func, or_, select
+from sqlalchemy import ARRAY, BigInteger, Boolean, ColumnElement, bindparam, false, func, or_, select, text
 
 from service import sealing
 from service.errors import ServiceError
@@ -116,6 +116,32 @@ def find(endpoint_id: int, organiser: Organiser) -> Endpoint:
     if found is None:
         raise ServiceError("not_found")
     return found
+
+
+# Only those whose state changes, in one order, so that two workers do not wait for each other.
+LEARN = text(
+    """
+    -- scope: endpoints that were tried
+    WITH changed AS (
+        SELECT endpoints.id, told.well FROM endpoints
+        JOIN unnest(:numbers, :wells) AS told (id, well) ON told.id = endpoints.id
+        WHERE (endpoints.failing_since IS NULL) <> told.well ORDER BY endpoints.id FOR UPDATE OF endpoints
+    )
+    UPDATE endpoints SET failing_since = CASE WHEN changed.well THEN NULL ELSE CAST(:now AS timestamptz) END
+    FROM changed WHERE endpoints.id = changed.id
+    """
+).bindparams(bindparam("numbers", type_=ARRAY(BigInteger)), bindparam("wells", type_=ARRAY(Boolean)))
+
+
+def learn(well: Mapping[int, bool], now: datetime) -> None:
+    """Whether anything reached each endpoint just now; in the caller's transaction."""
+    db.session.execute(LEARN, {"numbers": list(well), "wells": list(well.values()), "now": now})
+
+
+def enable(endpoint: Endpoint) -> None:
+    """Let traffic flow again. Commits; what was given up meanwhile is not sent unless it is replayed."""
+    endpoint.enabled, endpoint.disabled_reason, endpoint.failing_since = True, None, None
+    db.session.commit()
 
 
 def remove(endpoint: Endpoint) -> None:

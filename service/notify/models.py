@@ -35,7 +35,7 @@ STATES = ("pending", "delivered", "dead")
 @holds(
     purpose="notices",
     keeps="account",
-    internal="id organisation_id organisation_path url topics enabled disabled_reason created_at",
+    internal="id organisation_id organisation_path url topics enabled disabled_reason failing_since created_at",
     personal="created_by",
     sensitive="secret_ciphertext subject_key_ciphertext",
 )
@@ -55,6 +55,8 @@ class Endpoint(Scoped, Base):
     topics: Mapped[list[str]] = mapped_column(ARRAY(Text))
     enabled: Mapped[bool] = mapped_column(server_default=true())
     disabled_reason: Mapped[str | None] = mapped_column(Text)
+    # The first failure after which nothing but failures came.
+    failing_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     created_by: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 

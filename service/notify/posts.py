@@ -11,11 +11,12 @@ from service.clock import now as read_clock
 from service.config import Config
 from service.extensions import db
 from service.notify import deliveries, endpoints, outbox
-from service.notify.channels.webhook import Message, Outcome, Sender
-from service.notify.deliveries import Claim, Verdict
+from service.notify.channels.sends import alarm
+from service.notify.channels.webhook import Message, Sender
+from service.notify.deliveries import Claim
 from service.notify.endpoints import Address
 from service.notify.places import Places
-from service.notify.queue import Lane
+from service.notify.queue import Lane, Verdict, judge
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,7 @@ class Webhooks:
     def __init__(self, *, capacity: int, each: int) -> None:
         self.places: Places[int] = Places(each=each, capacity=capacity)
         self._sender: Sender | None = None
-        self._verdicts: list[Verdict] = []
+        self._verdicts: list[Verdict[Claim]] = []
 
     def open(self, app: Flask) -> None:
         """Within the loop, before anything is sent; may be repeated."""
@@ -100,7 +101,7 @@ class Webhooks:
     def settle(self) -> int:
         """Write what came of attempts since; how many."""
         verdicts = self._verdicts[:]
-        deliveries.settle(verdicts)
+        deliveries.settle(verdicts, read_clock())
         # Only now: a settling that failed is repeated at the next visit.
         del self._verdicts[: len(verdicts)]
         return len(verdicts)
@@ -111,10 +112,10 @@ class Webhooks:
 
     def _job(self, claim: Claim, address: Address | None, config: Config) -> Job:
         async def attempt() -> bool:
-            outcome = Outcome(error="secret")
+            outcome = alarm("secret")
             if address is not None and self._sender is not None:
                 outcome = await self._sender.send(_message(claim, address), read_clock())
-            verdict = deliveries.judge(claim, outcome, now=read_clock(), first_pause=config.webhook_retry_seconds)
+            verdict = judge(claim, outcome, now=read_clock(), first_pause=config.webhook_retry_seconds)
             self._verdicts.append(verdict)
             if outcome.error is not None:
                 log.info("delivery failed", **_facts(verdict))
@@ -136,7 +137,7 @@ def _message(claim: Claim, address: Address) -> Message:
     )
 
 
-def _facts(verdict: Verdict) -> dict[str, Any]:
+def _facts(verdict: Verdict[Claim]) -> dict[str, Any]:
     """What the log may know of a failure: no address, for it may carry a secret."""
     return {
         "endpoint": verdict.claim.endpoint_id,

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, Text, TextClause, bindparam, text
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
 from service.extensions import db
+from service.notify.channels.sends import Outcome
 
 Lane = int | str
 LONGEST_PAUSE = 6 * 3600.0
@@ -43,23 +44,36 @@ class Held(Protocol):
     @property
     def id(self) -> int: ...
     @property
+    def attempts(self) -> int: ...
+    @property
+    def give_up_at(self) -> datetime: ...
+    @property
     def lease_until(self) -> datetime: ...
 
 
-class Settled(Protocol):
+H = TypeVar("H", bound=Held)
+H_co = TypeVar("H_co", bound=Held, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict(Generic[H_co]):
     """What an attempt makes of a row."""
 
-    @property
-    def claim(self) -> Held: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def due_at(self) -> datetime: ...
-    @property
-    def outcome(self) -> Any: ...
+    claim: H_co
+    state: str
+    due_at: datetime
+    outcome: Outcome
 
 
-H = TypeVar("H", bound=Held)
+def judge(claim: H, outcome: Outcome, *, now: datetime, first_pause: float) -> Verdict[H]:
+    """Delivered, due again, or dead: refused for good or out of time. The last attempt is at `give_up_at`."""
+    if outcome.kind == "done":
+        return Verdict(claim=claim, state="delivered", due_at=now, outcome=outcome)
+    if outcome.kind in ("permanent", "drop_address") or now >= claim.give_up_at:
+        return Verdict(claim=claim, state="dead", due_at=now, outcome=outcome)
+    seconds = max(pause(claim.attempts, first=first_pause), outcome.after)
+    due = min(now + timedelta(seconds=seconds), claim.give_up_at)
+    return Verdict(claim=claim, state="pending", due_at=due, outcome=outcome)
 
 
 def pause(attempt: int, *, first: float, jitter: Callable[[], float] = random.random) -> float:
@@ -70,12 +84,6 @@ def pause(attempt: int, *, first: float, jitter: Callable[[], float] = random.ra
     # 2**40 is beyond any limit; the bound keeps the power a small number.
     whole = min(first * 2.0 ** min(attempt - 1, 40), LONGEST_PAUSE)
     return whole * (0.5 + 0.5 * jitter())
-
-
-def next_try(attempts: int, *, after: float, first_pause: float, give_up_at: datetime, now: datetime) -> datetime:
-    """When a failed one is due again: not before `after` seconds, and at the end of its life at the latest."""
-    seconds = max(pause(attempts, first=first_pause), after)
-    return min(now + timedelta(seconds=seconds), give_up_at)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +100,7 @@ class Queue:
     joined: str
     columns: str
     apart: str | None = None
-    facts: Mapping[str, tuple[TypeEngine[Any], Callable[[Any], Any]]] = field(default_factory=dict)
+    facts: Mapping[str, tuple[TypeEngine[Any], Callable[[Outcome], Any]]] = field(default_factory=dict)
 
     def claim(self, shares: Mapping[Any, int], *, now: datetime, lease_seconds: float) -> list[dict[str, Any]]:
         """Take up to `shares[lane]` due rows of each lane, for `lease_seconds`. Commits."""
@@ -109,7 +117,7 @@ class Queue:
         db.session.commit()
         return [dict(row._mapping) for row in rows]
 
-    def settle(self, verdicts: Sequence[Settled]) -> set[int]:
+    def settle(self, verdicts: Sequence[Verdict[Held]]) -> set[int]:
         """Write what came of attempts, in the caller's transaction; the ids of those that were still in our hands.
 
         Only the holder of the lease may settle: one that slept past it must not undo what its successor did.

@@ -27,6 +27,7 @@ class EndpointOut(Schema):
     topics = List(String())
     enabled = Boolean()
     disabled_reason = String(allow_none=True)
+    failing_since = Moment(allow_none=True)
     created_at = Moment()
 
 
@@ -47,6 +48,18 @@ class EndpointsOut(Schema):
     """The endpoints of the organiser's part of the tree."""
 
     endpoints = List(Nested(EndpointOut))
+
+
+class ReplayIn(Schema):
+    """From when on everything is sent again."""
+
+    since = Moment(required=True)
+
+
+class ReplayOut(Schema):
+    """How many deliveries are on their way again."""
+
+    deliveries = Integer()
 
 
 class DeliveriesIn(Schema):

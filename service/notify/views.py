@@ -17,10 +17,13 @@ from service.notify.schemas import (
     DeliveryOut,
     EndpointCreatedOut,
     EndpointIn,
+    EndpointOut,
     EndpointSecretOut,
     EndpointsOut,
     EventsIn,
     EventsOut,
+    ReplayIn,
+    ReplayOut,
 )
 
 bp = APIBlueprint("notify", __name__, tag="Webhooks")
@@ -42,7 +45,7 @@ def register(json_data: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, 
     endpoint, signing = endpoints.register(
         g.organiser, **json_data, secret=config.secret_key, private=config.webhook_private_addresses
     )
-    shown = {name: getattr(endpoint, name) for name in ("id", "url", "topics", "enabled", "created_at")}
+    shown = {name: getattr(endpoint, name) for name in EndpointOut().fields}
     return {**shown, "secret": shown_secret(signing)}, 201, {"Cache-Control": "no-store"}
 
 
@@ -91,6 +94,32 @@ def test(endpoint_id: int) -> Any:
     It takes the way of every other event; its delivery shows what came of it.
     """
     return endpoints.send_test(endpoints.find(endpoint_id, g.organiser), now=read_clock())
+
+
+@bp.post(f"{ENDPOINT}/enabling")
+@push_service("endpoints:write")
+@bp.output(EndpointOut)
+def enable(endpoint_id: int) -> Any:
+    """Let a receiver that was disabled hear again
+
+    Nothing that was given up meanwhile is sent; replay does that.
+    """
+    endpoint = endpoints.find(endpoint_id, g.organiser)
+    endpoints.enable(endpoint)
+    return endpoint
+
+
+@bp.post(f"{ENDPOINT}/replay")
+@push_service("endpoints:write")
+@bp.input(ReplayIn)
+@bp.output(ReplayOut, status_code=202)
+def replay(endpoint_id: int, json_data: dict[str, Any]) -> dict[str, int]:
+    """Send a receiver everything again since a time
+
+    Of the last seven days, under the same webhook-ids; what it never had too.
+    """
+    endpoint = endpoints.find(endpoint_id, g.organiser)
+    return {"deliveries": deliveries.replay(endpoint, json_data["since"], now=read_clock())}
 
 
 @bp.get(f"{ENDPOINT}/deliveries")

@@ -38,7 +38,13 @@ class Calls:
 
 
 async def run(
-    *, host: str, port: int, apns_port: int | None, callback_url: str = "", secrets: Sequence[str] = ()
+    *,
+    host: str,
+    port: int,
+    apns_port: int | None,
+    callback_url: str = "",
+    secrets: Sequence[str] = (),
+    latency: float = 0.0,
 ) -> None:
     """Serve until SIGTERM or SIGINT, for the appid, secret and message push of the environment."""
     environ = os.environ
@@ -52,13 +58,9 @@ async def run(
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    servers = [
-        await serve(
-            Doors(wechat, messages=Messages(wechat, sent=calls), hooks=Hooks(list(secrets)), tell=calls.tell),
-            host=host,
-            port=port,
-        )
-    ]
+    messages = Messages(wechat, latency=latency, sent=calls)
+    doors = Doors(wechat, messages=messages, hooks=Hooks(list(secrets)), tell=calls.tell)
+    servers = [await serve(doors, host=host, port=port)]
     if apns_port is not None:
         servers.append(await apns.serve(apns.Apns(wechat.faults), host=host, port=apns_port))
     await stopping.wait()

@@ -86,6 +86,7 @@ class Doors:
             "GET /sandbox/account": lambda: dict(self.fcm.account(f"http://{headers.get('host', '')}")),
             "GET /sandbox/hooks": lambda: {"events": list(self.hooks.taken)},
             "GET /sandbox/messages": lambda: {"messages": [vars(one) for one in self.messages.told[-1000:]]},
+            "GET /sandbox/tally": lambda: {"told": len(self.messages.told), "overlaps": self.messages.overlaps},
             "POST /sandbox/codes": lambda: self._codes(_parse(body)),
             "POST /sandbox/credits": lambda: self._credits(_parse(body)),
             "POST /sandbox/devices": lambda: self._devices(_parse(body)),
@@ -160,8 +161,8 @@ async def serve(doors: Doors, *, host: str, port: int) -> asyncio.Server:
         try:
             while await _exchange(doors, reader, writer):
                 pass
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
-            pass  # the other side left, or does not speak HTTP
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, asyncio.CancelledError):
+            pass  # the other side left, or does not speak HTTP; or we end
         finally:
             writer.close()
 

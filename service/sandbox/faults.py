@@ -1,5 +1,6 @@
 """What the stand-ins answer, and what they are told to let go wrong."""
 
+import random
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,13 +29,17 @@ class Answer:
 
 @dataclass
 class Fault:
-    """Something to go wrong the next `times` times, for `openid` (or device) only if one is given; `code` says what."""
+    """Something to go wrong the next `times` times, for `openid` (or device) only if one is given; `code` says what.
+
+    With a `share` below 1 it happens to that share of answers, by chance.
+    """
 
     kind: str
     times: int
     openid: str | None = None
     seconds: float = 0.0
     code: str = ""
+    share: float = 1.0
 
 
 class Faults:
@@ -54,7 +59,7 @@ class Faults:
     def happens(self, kind: str, whom: str = "") -> Fault | None:
         """The fault of `kind` that is due now, counted down; None if there is none."""
         for fault in self._faults:
-            if fault.kind == kind and fault.openid in (None, whom):
+            if fault.kind == kind and fault.openid in (None, whom) and random.random() < fault.share:
                 fault.times -= 1
                 if fault.times <= 0:
                     self._faults.remove(fault)
@@ -68,7 +73,7 @@ class Faults:
 
 
 def read_fault(told: dict[str, Any]) -> Fault:
-    """{"kind": "busy|message|apns|…", "times"?: 1, "openid"?: "…", "seconds"?: 1.0, "code"?: "43107"}"""
+    """{"kind": "busy|message|apns|…", "times"?: 1, "openid"?: "…", "seconds"?: 1.0, "code"?: "43107", "share"?: 1.0}"""
     try:
         fault = Fault(
             kind=str(told["kind"]),
@@ -76,9 +81,10 @@ def read_fault(told: dict[str, Any]) -> Fault:
             openid=told.get("openid"),
             seconds=float(told.get("seconds", 0.0)),
             code=str(told.get("code", "")),
+            share=float(told.get("share", 1.0)),
         )
     except (KeyError, TypeError, ValueError):
-        raise SandboxError("kind, times, openid, seconds, code") from None
+        raise SandboxError("kind, times, openid, seconds, code, share") from None
     if fault.kind not in KINDS or fault.times < 1:
         raise SandboxError(f"kind: {', '.join(KINDS)}; times: at least 1")
     return fault

@@ -42,6 +42,7 @@ class Messages:
         self.wechat, self._latency, self._sent = wechat, latency, sent
         self.credits: Counter[tuple[str, str]] = Counter()
         self.told: list[Told] = []
+        self.overlaps = 0
         self._numbers = itertools.count(1)
         self._until: dict[str, float] = {}
         self._repeats: dict[tuple[str, str], tuple[float, int]] = {}
@@ -53,6 +54,7 @@ class Messages:
         if (refusal := self._refusal(query, told)) is not None:
             return refusal
         if self._until.get(openid, now) > now:
+            self.overlaps += 1
             return refused(43108)
         delay = self._latency + self.wechat.faults.delay(openid)
         # An answer that leaves on time is never taken for one that is still on its way.

@@ -17,8 +17,10 @@ from service.clock import now as read_clock
 from service.extensions import db as database
 from service.notify import deliveries
 from service.notify.courier import Courier, keep_house
+from service.notify.deliveries import Claim
 from service.notify.models import Delivery, Endpoint, Outbox
 from service.notify.places import Places
+from service.notify.queue import Verdict
 from tests.notify.conftest import configured
 from tests.notify.factories import all_deliveries, make_endpoint, publish_check_in
 from tests.notify.receiver import Arrival, Receiver, Reply
@@ -306,11 +308,11 @@ def test_after_a_database_error_nothing_is_lost(
     publish_check_in()
     settle, calls = deliveries.settle, []
 
-    def settle_at_the_third_call(verdicts: list[deliveries.Verdict]) -> None:
+    def settle_at_the_third_call(verdicts: list[Verdict[Claim]], now: datetime) -> None:
         calls.append(len(verdicts))
         if calls[-1] and len([call for call in calls if call]) < 2:
             raise ConnectionError("the database went away")
-        settle(verdicts)
+        settle(verdicts, now)
 
     monkeypatch.setattr(deliveries, "settle", settle_at_the_third_call)
     with pytest.raises(ConnectionError):

@@ -7,21 +7,23 @@ import pytest
 from apiflask import APIFlask
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
+from service.clock import now as read_clock
 from service.errors import ServiceError
 from service.extensions import db as database
-from service.notify import deliveries, outbox
-from service.notify.channels.webhook import Outcome
+from service.notify import deliveries, endpoints, outbox
+from service.notify.channels.sends import Outcome, done, drop_address, retry
 from service.notify.deliveries import Claim
-from service.notify.models import Delivery, Endpoint
-from service.notify.queue import LONGEST_PAUSE, pause
+from service.notify.models import Delivery, Endpoint, Outbox
+from service.notify.queue import LONGEST_PAUSE, judge, pause
 from tests.notify.factories import make_endpoint, publish_check_in
 
 NOW = datetime(2023, 9, 20, 1, 30, tzinfo=UTC)
 LEASE = 30.0
-FAILED = Outcome(status=500, error="status")
+FAILED = retry("status", status=500)
 
 attempts = st.integers(1, 10_000)
 firsts = st.floats(0.001, 600)
@@ -66,8 +68,8 @@ lives = st.floats(-1e6, 1e6).map(lambda seconds: NOW + timedelta(seconds=seconds
 def test_a_failure_waits_as_asked_but_never_past_its_life(
     attempt: int, give_up_at: datetime, retry_after: float, first: float
 ) -> None:
-    outcome = Outcome(status=503, error="status", retry_after=retry_after)
-    verdict = deliveries.judge(a_claim(attempt, give_up_at), outcome, now=NOW, first_pause=first)
+    outcome = retry("status", after=retry_after, status=503)
+    verdict = judge(a_claim(attempt, give_up_at), outcome, now=NOW, first_pause=first)
     if give_up_at <= NOW:
         assert verdict.state == "dead"
     else:
@@ -80,9 +82,9 @@ def test_a_failure_waits_as_asked_but_never_past_its_life(
 @given(attempts, lives)
 def test_success_delivers_and_gone_kills_whatever_the_time(attempt: int, give_up_at: datetime) -> None:
     claim = a_claim(attempt, give_up_at)
-    gone = Outcome(status=410, error="gone")
-    assert deliveries.judge(claim, Outcome(status=204), now=NOW, first_pause=5).state == "delivered"
-    assert deliveries.judge(claim, gone, now=NOW, first_pause=5).state == "dead"
+    gone = drop_address("gone", status=410)
+    assert judge(claim, done(status=204), now=NOW, first_pause=5).state == "delivered"
+    assert judge(claim, gone, now=NOW, first_pause=5).state == "dead"
 
 
 def prepared(count: int) -> int:
@@ -103,7 +105,7 @@ def one() -> Delivery:
 
 
 def settle(held: Claim, outcome: Outcome, *, at: datetime = NOW) -> None:
-    deliveries.settle([deliveries.judge(held, outcome, now=at, first_pause=5.0)])
+    deliveries.settle([judge(held, outcome, now=at, first_pause=5.0)], at)
 
 
 def test_a_share_is_kept(db: Session) -> None:
@@ -128,7 +130,7 @@ def test_who_lost_the_lease_settles_nothing(db: Session) -> None:
     (successor,) = claim(endpoint, at=later)
     settle(sleeper, FAILED, at=later)
     assert (one().state, one().last_error) == ("pending", None)
-    settle(successor, Outcome(status=200), at=later)
+    settle(successor, done(status=200), at=later)
     settle(sleeper, FAILED, at=later)
     assert (one().state, one().delivered_at) == ("delivered", later)
 
@@ -165,14 +167,14 @@ def test_what_was_never_tried_in_time_is_given_up(db: Session) -> None:
 
 def test_pruning_spares_the_young_and_the_pending(db: Session) -> None:
     endpoint = prepared(2)
-    settle(claim(endpoint, 1)[0], Outcome(status=200))
+    settle(claim(endpoint, 1)[0], done(status=200))
     late = NOW + deliveries.KEEP + timedelta(seconds=1)
     assert deliveries.prune(NOW + timedelta(days=1)) == 0
     assert deliveries.prune(late) == 1
     assert one().state == "pending"
 
 
-@pytest.mark.parametrize("outcome", [Outcome(status=200), FAILED])
+@pytest.mark.parametrize("outcome", [done(status=200), FAILED])
 def test_any_delivery_can_be_sent_again(db: Session, outcome: Outcome) -> None:
     endpoint = prepared(1)
     (held,) = claim(endpoint)
@@ -184,6 +186,77 @@ def test_any_delivery_can_be_sent_again(db: Session, outcome: Outcome) -> None:
     assert repeat.message_id == held.message_id
     settle(repeat, FAILED, at=later)
     assert one().state == "pending", "it has a new life"
+
+
+def test_an_endpoint_at_which_all_fails_for_days_is_left_alone(db: Session) -> None:
+    endpoint = prepared(3)
+    longer = NOW + deliveries.MOST_FAILING + timedelta(seconds=1)
+    settle(claim(endpoint, 1)[0], FAILED)
+    settle(claim(endpoint, 1)[0], FAILED, at=NOW + timedelta(days=1))
+    assert of(endpoint).failing_since == NOW, "the first failure counts"
+    assert deliveries.disable_failing(NOW + deliveries.MOST_FAILING) == 0
+    with capture_logs() as logs:
+        assert deliveries.disable_failing(longer) == 1
+    assert (of(endpoint).enabled, of(endpoint).disabled_reason) == (False, "failing")
+    assert {one.state for one in every()} == {"dead"}
+    assert [(line["log_level"], line["event"]) for line in logs] == [("error", "endpoint disabled")]
+
+    endpoints.enable(of(endpoint))
+    assert (of(endpoint).enabled, of(endpoint).failing_since) == (True, None)
+    assert deliveries.disable_failing(longer) == 0
+
+
+def test_one_success_and_an_endpoint_is_well_again(db: Session) -> None:
+    endpoint = prepared(3)
+    first, *others = claim(endpoint)
+    settle(first, FAILED)
+    deliveries.settle(
+        [judge(one, how, now=NOW, first_pause=5.0) for one, how in zip(others, (done(), FAILED), strict=True)], NOW
+    )
+    assert of(endpoint).failing_since is None
+    assert deliveries.disable_failing(NOW + timedelta(days=30)) == 0
+
+
+def test_all_since_a_time_is_sent_again_under_the_same_ids(db: Session) -> None:
+    endpoint = prepared(1)
+    db.execute(update(Outbox).values(created_at=NOW - timedelta(days=1)))
+    publish_check_in(count=2)
+    db.execute(update(Outbox).where(Outbox.created_at > NOW).values(created_at=NOW))
+    outbox.fan_out(NOW)
+    ids = {one.message_id for one in every()}
+    for held in claim(endpoint):
+        settle(held, done())
+    later = NOW + timedelta(days=5)
+    assert deliveries.replay(of(endpoint), NOW, now=later) == 2
+    assert deliveries.replay(of(endpoint), NOW, now=later) == 0, "they are on their way"
+    assert {one.message_id for one in claim(endpoint, at=later)} < ids
+    assert sorted(one.state for one in every()) == ["delivered", "pending", "pending"]
+    assert deliveries.replay(of(endpoint), NOW - timedelta(days=2), now=later) == 1
+
+
+def test_a_new_endpoint_is_told_what_was_before_it_only_of_its_own_part(db: Session) -> None:
+    publish_check_in()
+    publish_check_in(path="1.123.5")
+    outbox.fan_out(NOW)
+    endpoint, _ = make_endpoint()
+    assert deliveries.replay(endpoint, read_clock() - timedelta(hours=1), now=NOW) == 1
+
+
+def test_what_is_disabled_is_not_replayed(db: Session) -> None:
+    endpoint = prepared(1)
+    of(endpoint).enabled = False
+    with pytest.raises(ServiceError) as refusal:
+        deliveries.replay(of(endpoint), NOW, now=NOW)
+    assert refusal.value.code == "endpoint_disabled"
+
+
+def of(endpoint: int) -> Endpoint:
+    return database.session.get_one(Endpoint, endpoint)
+
+
+def every() -> list[Delivery]:
+    database.session.expire_all()
+    return list(database.session.scalars(select(Delivery)))
 
 
 def test_another_endpoints_delivery_is_not_found(db: Session) -> None:

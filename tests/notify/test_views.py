@@ -176,6 +176,22 @@ def test_a_disabled_endpoint_sends_nothing_again(client: FlaskClient, db: Sessio
     assert (answer.status_code, document(answer)["code"]) == (409, "endpoint_disabled")
 
 
+def test_a_disabled_endpoint_is_enabled_and_told_all_since_a_time(client: FlaskClient, db: Session) -> None:
+    made = register(client)
+    publish_check_in(count=2)
+    db.get_one(Endpoint, made["id"]).enabled = False
+    db.commit()
+    outbox.fan_out(read_clock())
+    path, since = f"/api/v1/endpoints/{made['id']}", {"since": made["created_at"]}
+    answer = client.post(f"{path}/replay", headers=ANA, json=since)
+    assert (answer.status_code, document(answer)["code"]) == (409, "endpoint_disabled")
+    assert document(client.post(f"{path}/enabling", headers=ANA))["enabled"] is True
+    answer = client.post(f"{path}/replay", headers=ANA, json=since)
+    assert (answer.status_code, document(answer)) == (202, {"deliveries": 2})
+    assert len(document(client.get(f"{path}/deliveries", headers=ANA))["deliveries"]) == 2
+    assert client.post(f"{path}/enabling", headers=CLEO).status_code == 404
+
+
 def test_there_is_a_limit(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "MOST_ENDPOINTS", 1)
     register(client)
@@ -185,7 +201,7 @@ def test_there_is_a_limit(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) 
 
 def test_every_door_says_who_may_come_in(app: APIFlask) -> None:
     views = {name: view for name, view in app.view_functions.items() if name.startswith(f"{bp.name}.")}
-    assert len(views) == 8
+    assert len(views) == 10
     assert {getattr(view, "authentication", None) for view in views.values()} == {"organiser or programme"}
 
 

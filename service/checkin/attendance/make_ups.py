@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from service.activity.models import Sitting
-from service.checkin.attendance import roster
+from service.checkin.attendance import completion, evidence, roster
 from service.checkin.attendance.models import MakeUp, RosterEntry
 from service.checkin.models import CheckIn, Terms, stands
 from service.errors import ServiceError
@@ -95,7 +95,8 @@ def check(activity: int, member: int, effort: Effort, now: datetime) -> None:
         scoped(mine, CheckIn.id == effort.check_in, CheckIn.member_id == member, CheckIn.activity_id != activity)
     ):
         raise ServiceError("makeup_unfounded")
-    if db.session.scalar(scoped(mine, CheckIn.activity_id == activity, CheckIn.member_id == member).limit(1)):
+    asked = evidence.asked(activity)
+    if completion.credit(asked, evidence.of_member(activity, member, asked)):
         raise ServiceError("made_up")
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # more. alarm: our own settings or standing are wrong; nothing is wrong with message or address. permanent: this
 # message will never go to this address.
 Kind = Literal["done", "retry", "drop_address", "alarm", "permanent"]
+# How long nothing is tried again after an alarm: somebody has to look, but not to restart.
+ALARM_SECONDS = 300.0
 # What an alarm concerns: nothing more is to be sent by that template, or by the whole channel, until somebody looked.
 Stops = Literal["template", "channel"]
 
@@ -47,7 +49,8 @@ class Outcome:
     """What came of one send; `code` is the provider's own word or number for it, or a stable word of ours.
 
     `since`: drop the address only if it was not registered again after that time. `spent`: the address's credit for
-    this template is gone, whatever the ledger says. `field`: what is wrong with the message.
+    this template is gone, whatever the ledger says. `field`: what is wrong with the message. `status`: HTTP's, where
+    a receiver has no other word.
     """
 
     kind: Kind
@@ -58,6 +61,12 @@ class Outcome:
     spent: bool = False
     stops: Stops | None = None
     field: str | None = None
+    status: int | None = None
+
+    @property
+    def error(self) -> str | None:
+        """What went wrong, if something did."""
+        return None if self.kind == "done" else self.code
 
 
 class Channel(Protocol):
@@ -78,19 +87,19 @@ class Channel(Protocol):
         ...
 
 
-def done(code: str = "ok", *, receipt: str | None = None) -> Outcome:
+def done(code: str = "ok", *, receipt: str | None = None, status: int | None = None) -> Outcome:
     """The provider has it."""
-    return Outcome(kind="done", code=code, receipt=receipt)
+    return Outcome(kind="done", code=code, receipt=receipt, status=status)
 
 
-def retry(code: str, *, after: float = 0.0) -> Outcome:
+def retry(code: str, *, after: float = 0.0, status: int | None = None) -> Outcome:
     """Again, not before `after` seconds; 0 leaves it to the caller's back-off."""
-    return Outcome(kind="retry", code=code, after=after)
+    return Outcome(kind="retry", code=code, after=after, status=status)
 
 
 def alarm(code: str, *, stops: Stops = "channel") -> Outcome:
     """Somebody must look."""
-    return Outcome(kind="alarm", code=code, stops=stops)
+    return Outcome(kind="alarm", code=code, after=ALARM_SECONDS, stops=stops)
 
 
 def permanent(code: str, *, wrong: str | None = None) -> Outcome:
@@ -98,6 +107,6 @@ def permanent(code: str, *, wrong: str | None = None) -> Outcome:
     return Outcome(kind="permanent", code=code, field=wrong)
 
 
-def drop_address(code: str, *, since: datetime | None = None) -> Outcome:
+def drop_address(code: str, *, since: datetime | None = None, status: int | None = None) -> Outcome:
     """The address is no more."""
-    return Outcome(kind="drop_address", code=code, since=since)
+    return Outcome(kind="drop_address", code=code, since=since, status=status)

@@ -21,6 +21,7 @@ from service.clock import iso
 from service.notify.channels import signing
 from service.notify.channels.addresses import AddressRefusedError, NameUnknownError
 from service.notify.channels.http import AnswerError, Client, target
+from service.notify.channels.sends import Outcome, done, drop_address, retry
 
 GONE = 410
 
@@ -42,20 +43,6 @@ class Message:
     def webhook_id(self) -> str:
         """The same for every attempt, another for every endpoint."""
         return f"msg_{self.id.hex}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What came of one attempt: delivered if `error` is None, else a stable word for the reason."""
-
-    status: int | None = None
-    error: str | None = None
-    retry_after: float = 0.0
-
-    @property
-    def gone(self) -> bool:
-        """Whether the receiver wants no more, ever."""
-        return self.status == GONE
 
 
 def subject(key: bytes, member: int) -> str:
@@ -87,9 +74,11 @@ def headers(message: Message, *, content: str, now: datetime) -> dict[str, str]:
 def judge(status: int, retry_after: str, now: datetime) -> Outcome:
     """What an answer means."""
     if 200 <= status < 300:
-        return Outcome(status=status)
-    error = "redirect" if 300 <= status < 400 else "gone" if status == GONE else "status"
-    return Outcome(status=status, error=error, retry_after=seconds_to_wait(retry_after, now))
+        return done(status=status)
+    if status == GONE:
+        return drop_address("gone", status=status)
+    word = "redirect" if 300 <= status < 400 else "status"
+    return retry(word, after=seconds_to_wait(retry_after, now), status=status)
 
 
 def seconds_to_wait(retry_after: str, now: datetime) -> float:
@@ -120,7 +109,7 @@ class Sender:
                 answer = await self._client.post(target(message.url), headers=signed, content=content.encode())
         except Exception as error:
             # Whatever a receiver or the network can provoke ends as a failed attempt, never as a crash.
-            return Outcome(error=reason(error))
+            return retry(reason(error))
         return judge(answer.status, answer.headers.get("retry-after", ""), now)
 
     def close(self) -> None:

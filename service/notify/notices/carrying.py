@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import ARRAY, Text, bindparam, delete, or_, select, text, update
 
 from service.extensions import db
+from service.notify import queue
 from service.notify.channels.sends import Outcome, Send
+from service.notify.channels.wechat.happenings import Happening, Settled
 from service.notify.notices import ledger
 from service.notify.notices.audience import Means
 from service.notify.notices.kinds import KINDS, said, spoken_facts
 from service.notify.notices.models import Device, Notice, NoticeDelivery, Preference
-from service.notify.notices.pace import ALARM_SECONDS
 from service.notify.notices.quiet import Quiet
-from service.notify.queue import Queue, next_try
+from service.notify.queue import Queue, Verdict, pause
 from service.scope import everything, scoped
 
 LEASE_SECONDS = 60.0
@@ -34,7 +35,7 @@ QUEUE = Queue(
     columns="notice_deliveries.key, notice_id, member_id, address, template, language, notices.state AS notice_state",
     apart="address",
     facts={
-        "last_error": (Text(), lambda outcome: None if outcome.kind == "done" else outcome.code),
+        "last_error": (Text(), lambda outcome: outcome.error),
         "receipt": (Text(), lambda outcome: outcome.receipt),
     },
 )
@@ -68,16 +69,6 @@ class Claim:
     again: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What an attempt makes of a delivery."""
-
-    claim: Claim
-    state: str
-    due_at: datetime
-    outcome: Outcome
-
-
 def waiting(lanes: Collection[str], now: datetime) -> list[str]:
     """Those of `lanes` that something is due for."""
     return list(db.session.scalars(WAITING, {"lanes": list(lanes), "now": now}))
@@ -88,20 +79,14 @@ def claim(shares: Mapping[str, int], *, now: datetime) -> list[Claim]:
     return [Claim(**row) for row in QUEUE.claim(shares, now=now, lease_seconds=LEASE_SECONDS)]
 
 
-def judge(held: Claim, outcome: Outcome, *, now: datetime) -> Verdict:
-    """Delivered, cancelled, due again, or dead: refused for good or out of time."""
-    if outcome.kind == "done":
-        return Verdict(claim=held, state="delivered", due_at=now, outcome=outcome)
+def judge(held: Claim, outcome: Outcome, *, now: datetime) -> Verdict[Claim]:
+    """What the engine says, and cancelled for what was called off."""
     if outcome is CALLED_OFF:
         return Verdict(claim=held, state="cancelled", due_at=now, outcome=outcome)
-    if outcome.kind in ("permanent", "drop_address") or now >= held.give_up_at:
-        return Verdict(claim=held, state="dead", due_at=now, outcome=outcome)
-    after = max(outcome.after, ALARM_SECONDS if outcome.kind == "alarm" else 0.0)
-    due = next_try(held.attempts, after=after, first_pause=FIRST_PAUSE_SECONDS, give_up_at=held.give_up_at, now=now)
-    return Verdict(claim=held, state="pending", due_at=due, outcome=outcome)
+    return queue.judge(held, outcome, now=now, first_pause=FIRST_PAUSE_SECONDS)
 
 
-def settle(verdicts: Sequence[Verdict], now: datetime) -> None:
+def settle(verdicts: Sequence[Verdict[Claim]], now: datetime) -> None:
     """Write what came of the attempts, and what follows for credits and devices. Commits."""
     if not verdicts:
         return
@@ -117,12 +102,36 @@ def settle(verdicts: Sequence[Verdict], now: datetime) -> None:
     db.session.commit()
 
 
-def _drop(verdict: Verdict) -> None:
+def _drop(verdict: Verdict[Claim]) -> None:
     """Forget a device that is gone, unless it was registered again since."""
     which = [Device.channel == verdict.claim.lane, Device.address == verdict.claim.address]
     if verdict.outcome.since is not None:
         which.append(Device.registered_at <= verdict.outcome.since)
     db.session.execute(scoped(delete(Device), *which))
+
+
+def listen(happening: Happening, _app: str, now: datetime) -> None:
+    """WeChat told what became of a message that it had taken: one that failed is due again, or dead after all.
+
+    LookupError where its receipt is not written down yet: the event is handed on again a little later.
+    """
+    if not isinstance(happening, Settled) or happening.outcome.kind == "done":
+        return
+    taken = (NoticeDelivery.receipt == happening.receipt, NoticeDelivery.address == happening.openid)
+    question = (
+        scoped(select(NoticeDelivery), *taken, NoticeDelivery.state == "delivered")
+        .order_by(NoticeDelivery.id.desc())
+        .limit(1)
+    )
+    found = db.session.scalar(question.with_for_update())
+    if found is None:
+        raise LookupError("no such receipt")
+    outcome, again = happening.outcome, happening.outcome.kind == "retry" and now < found.give_up_at
+    seconds = max(outcome.after, pause(found.attempts, first=FIRST_PAUSE_SECONDS))
+    found.state, found.last_error, found.delivered_at = "pending" if again else "dead", outcome.code, None
+    found.due_at = min(now + timedelta(seconds=seconds), found.give_up_at) if again else now
+    # WeChat takes the old key for a repeat of what it took, and drops it.
+    found.key = uuid.uuid4()
 
 
 def release(claims: Collection[Claim], due_at: Mapping[int, datetime] | None = None) -> None:

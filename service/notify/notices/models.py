@@ -98,6 +98,7 @@ class NoticeDelivery(Attempted, Scoped, Base):
         Index("ix_notice_deliveries_due", "lane", "due_at", "id", postgresql_where=text("state = 'pending'")),
         Index("ix_notice_deliveries_address", "address", postgresql_where=text("state = 'pending'")),
         Index("ix_notice_deliveries_member_id", "member_id", "id"),
+        Index("ix_notice_deliveries_receipt", "receipt", postgresql_where=text("receipt IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

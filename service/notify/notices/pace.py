@@ -3,16 +3,18 @@
 While Valkey is away nobody knows what the others send, so nothing is sent by a channel; the inbox is always there.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 
 import redis
 
 from service.clock import day_of
+from service.config import Config
+from service.notify.channels.sends import ALARM_SECONDS
 
-# Seconds without sends after so many failures in a row, and after an alarm: somebody has to look, but not to restart.
+# Seconds without sends after so many failures in a row.
 BREAK_FAILURES, BREAK_SECONDS = 50, 30
-ALARM_SECONDS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,13 @@ PACES = {
     "sms": Pace(per_second=50),
 }
 UNKNOWN = Pace(per_second=100)
+
+
+def paces_of(config: Config) -> dict[str, Pace]:
+    """Those of an installation: the usual ones, but for what its settings say."""
+    told = json.loads(config.channel_paces or "{}")
+    return PACES | {lane: Pace(per_second=one["per_second"], per_day=one["per_day"]) for lane, one in told.items()}
+
 
 # KEYS: bucket, the day's count, the breaker. ARGV: wanted, per second, per day. A bucket refills by Valkey's own clock.
 TAKE = """
@@ -93,7 +102,7 @@ class Gate:
 
     def stop(self, lane: str, code: str, template: str | None = None) -> None:
         """Send nothing by a channel, or by one template of it, until somebody looked."""
-        self._valkey.set(_key(lane, f"stopped:{template}" if template else "stopped"), code, ex=ALARM_SECONDS)
+        self._valkey.set(_key(lane, f"stopped:{template}" if template else "stopped"), code, ex=int(ALARM_SECONDS))
 
     def stopped(self, lane: str, template: str | None = None) -> bool:
         """Whether it is so."""

@@ -11,14 +11,15 @@ from service.clock import now as read_clock
 from service.extensions import db
 from service.notify.channels.clients import Clients
 from service.notify.channels.roll import configured
-from service.notify.channels.sends import Channel, Outcome, Send, retry
+from service.notify.channels.sends import ALARM_SECONDS, Channel, Outcome, Send, retry
 from service.notify.notices import carrying, telling
 from service.notify.notices.audience import Means
-from service.notify.notices.carrying import CALLED_OFF, EXPIRED, Claim, Verdict
+from service.notify.notices.carrying import CALLED_OFF, EXPIRED, Claim
 from service.notify.notices.models import Notice
-from service.notify.notices.pace import ALARM_SECONDS, Gate
+from service.notify.notices.pace import Gate, paces_of
 from service.notify.places import Places
 from service.notify.posts import Job
+from service.notify.queue import Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,7 @@ class Notices:
         self._channels: Mapping[str, Channel] = {}
         self._client: Clients | None = None
         self._gate: Gate | None = None
-        self._verdicts: list[Verdict] = []
+        self._verdicts: list[Verdict[Claim]] = []
         self._away = False
 
     def open(self, app: Flask) -> None:
@@ -45,7 +46,7 @@ class Notices:
         if self._client is None:
             store: redis.Redis = app.extensions["valkey"]
             given = configured(app.config["CHUNSHUI"], store) if self._given is None else self._given
-            self._channels, self._gate = given, Gate(store)
+            self._channels, self._gate = given, Gate(store, paces_of(app.config["CHUNSHUI"]))
             self._client = Clients.opened(most_idle=self.places.capacity)
 
     def close(self) -> None:
@@ -158,7 +159,7 @@ class Notices:
             log.error("channel crashed", channel=lane, error=type(error).__name__)
             return [CRASHED] * len(sends)
 
-    def _learn(self, verdicts: Sequence[Verdict]) -> None:
+    def _learn(self, verdicts: Sequence[Verdict[Claim]]) -> None:
         """Tell all workers how each provider does; an alarm is for somebody to look at."""
         try:
             for lane in {verdict.claim.lane for verdict in verdicts}:
@@ -181,6 +182,6 @@ def _untried(held: Claim) -> Outcome:
     return CALLED_OFF if held.notice_state == "cancelled" else EXPIRED
 
 
-def _alarm(verdict: Verdict) -> tuple[str, str, str | None]:
+def _alarm(verdict: Verdict[Claim]) -> tuple[str, str, str | None]:
     template = verdict.claim.template if verdict.outcome.stops == "template" else None
     return verdict.claim.lane, verdict.outcome.code, template

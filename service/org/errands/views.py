@@ -42,6 +42,7 @@ Accepted = tuple[dict[str, Any], int, dict[str, str]]
 @roomy(MOST_BYTES)
 @granted("roster")
 @per_account
+@roomy(MOST_BYTES)
 @bp.input(ImportQuery, location="query")
 @bp.output(ErrandOut, status_code=202)
 def send_in(number: int, query_data: dict[str, Any]) -> Accepted:

@@ -13,7 +13,7 @@ from service.notify.channels.wechat.answers import SUBSCRIBE, TEMPLATE, judge
 def told(outcome: Outcome) -> str:
     """An outcome in a word, as the tables below have it."""
     more = f" {outcome.stops}" if outcome.stops else " spent" if outcome.spent else ""
-    return outcome.kind + more + (f" {outcome.after:g}" if outcome.after else "")
+    return outcome.kind + more + (f" {outcome.after:g}" if outcome.kind == "retry" and outcome.after else "")
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,7 @@ def test_googles_token_is_fetched_once_and_again_when_it_is_refused(play: Play) 
         ("QUOTA_EXCEEDED", 0, ("retry", 60)),
         ("QUOTA_EXCEEDED", 17, ("retry", 17)),
         ("UNAVAILABLE", 3, ("retry", 3)),
-        ("THIRD_PARTY_AUTH_ERROR", 0, ("alarm", 0)),
+        ("THIRD_PARTY_AUTH_ERROR", 0, ("alarm", 300)),
     ],
 )
 def test_googles_refusals(play: Play, code: str, seconds: float, expected: tuple[str, float]) -> None:

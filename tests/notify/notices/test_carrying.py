@@ -1,6 +1,7 @@
 """Notices end to end over scripted channels: real database, real Valkey, the courier as the worker runs it."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import select
 from service.clock import now as read_clock
 from service.extensions import db as database
 from service.notify.channels.sends import Outcome, Send, alarm, done, drop_address, permanent, retry
+from service.notify.channels.wechat.happenings import Settled
 from service.notify.notices import carrying, planning
 from service.notify.notices.audience import Means
 from service.notify.notices.models import Device, Notice, NoticeDelivery
@@ -19,6 +21,7 @@ from service.notify.notices.pace import BREAK_FAILURES, Gate, Pace
 from service.notify.notices.telling import tell
 from tests.notify.notices.conftest import Carry
 from tests.notify.notices.stage import (
+    HOUR,
     Scripted,
     asked,
     fates,
@@ -251,3 +254,45 @@ def test_a_notice_that_cannot_be_told_holds_up_no_other(app: APIFlask, carry: Ca
     carry(channel)
     database.session.refresh(broken)
     assert broken.tried_at == tried, "not again at once"
+
+
+FAULT = Settled(openid="apns-1", receipt="r", outcome=retry("system_failed"))
+
+
+def hear(happening: Settled, at: datetime) -> NoticeDelivery:
+    """What the event makes of the one delivery."""
+    carrying.listen(happening, "wx", at)
+    database.session.commit()
+    return sent()[0]
+
+
+def test_what_wechat_could_not_deliver_after_all_is_sent_again(app: APIFlask, carry: Carry) -> None:
+    make_told(1)
+    channel = Scripted()
+    carry(channel)
+    now = read_clock()
+    hear(replace(FAULT, outcome=done()), now)
+    assert fates() == Counter(delivered=1)
+    again = hear(FAULT, now)
+    assert (again.state, again.last_error, again.delivered_at) == ("pending", "system_failed", None)
+    assert again.due_at > now
+    assert again.key != channel.sends[0].key, "under the old key WeChat would drop it"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "late"), [(drop_address("user_block"), False), (FAULT.outcome, True), (permanent("x"), False)]
+)
+def test_what_is_no_use_any_more_is_dead(app: APIFlask, carry: Carry, outcome: Outcome, late: bool) -> None:
+    make_told(1)
+    carry(Scripted())
+    gone = hear(replace(FAULT, outcome=outcome), read_clock() + (2 * HOUR if late else timedelta()))
+    assert (gone.state, gone.last_error) == ("dead", outcome.code)
+
+
+@pytest.mark.parametrize("stranger", [replace(FAULT, receipt="other"), replace(FAULT, openid="somebody")])
+def test_a_failure_of_what_is_not_written_down_is_told_again(app: APIFlask, carry: Carry, stranger: Settled) -> None:
+    make_told(1)
+    carry(Scripted())
+    with pytest.raises(LookupError):
+        hear(stranger, read_clock())
+    assert fates() == Counter(delivered=1)
