@@ -52,7 +52,7 @@ bench-registers: test-setup ## the tree at 150,000 branches, the roster of 150,0
 bench-150k: test-setup compile ## the founding day whole with 150,000 members, faults included; writes docs/benchmarks.*
 	@cd $(HERE) && $(BIN)/python -m bench day
 
-bench-deliveries: test-setup ## 150,000 deliveries with errors, one of two workers killed; writes docs/benchmarks.*
+bench-deliveries: test-setup ## deliveries a second; 150,000 with errors, one of two workers killed; writes docs/benchmarks.*
 	@cd $(HERE) && $(BIN)/python -m bench deliveries
 
 soak: test-setup compile ## 20,000 members come and go for ten minutes; writes docs/benchmarks.*

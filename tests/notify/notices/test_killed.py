@@ -36,6 +36,8 @@ from tests.waiting import eventually
 MEMBERS, NOTICES = 1_000, 3
 TEMPLATE = "t" * 43
 MEANS = Means(channels=["wechat_subscribe"], template=TEMPLATE, fields={"thing1": "theme"})
+# What one person is sent is due one after the other, so that two of it would overlap if they could.
+BESIDE = text("UPDATE notice_deliveries SET due_at = due_at - member_id * interval '1 millisecond'")
 WORKER = """
 from service.app import create_core
 from service.config import Config
@@ -111,6 +113,7 @@ def told(messages: Counting) -> None:
     for number in range(NOTICES):
         notice = make_notice(key=f"k{number}")
         tell(notice, asked(*(person(one, openid=f"o{one}") for one in range(MEMBERS))), MEANS, now)
+    database.session.execute(BESIDE)
     database.session.commit()
 
 
