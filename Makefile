@@ -49,6 +49,9 @@ bench: test-setup compile ## measure against the peers; writes docs/benchmarks.*
 bench-registers: test-setup ## the tree at 150,000 branches, the roster of 150,000 people; writes docs/benchmarks.*
 	@cd $(HERE) && $(BIN)/python -m bench registers
 
+bench-checkins: test-setup compile ## 150,000 check in over sockets at once, and all other rows of check-ins; writes docs/benchmarks.*
+	@cd $(HERE) && $(BIN)/python -m bench checkins
+
 bench-150k: test-setup compile ## the founding day whole with 150,000 members, faults included; writes docs/benchmarks.*
 	@cd $(HERE) && $(BIN)/python -m bench day
 
@@ -67,4 +70,4 @@ lock: ## renew the lock files (needs uv)
 clean: ## forget everything that was made here, data included
 	@rm -rf $(HERE).venv $(HERE).chunshui $(HERE)web/node_modules $(HERE)bench/peers/node_modules $(HERE)service/static
 
-.PHONY: help setup demo test-setup compile test test-openapi test-compiled lint bench bench-deliveries bench-registers bench-150k bench-1m soak lock clean
+.PHONY: help setup demo test-setup compile test test-openapi test-compiled lint bench bench-checkins bench-deliveries bench-registers bench-150k bench-1m soak lock clean

@@ -6,7 +6,23 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from bench import cold, day, deliveries, density, fanout, figures, joins, million, recovery, roster, soak, tls, tree
+from bench import (
+    burst,
+    checkins,
+    cold,
+    day,
+    deliveries,
+    density,
+    fanout,
+    figures,
+    joins,
+    million,
+    recovery,
+    roster,
+    soak,
+    tls,
+    tree,
+)
 from bench.figures import Figure
 from bench.stage import Stage, open_stage
 
@@ -20,6 +36,7 @@ ROWS = (
     cold.measure,
     deliveries.measure,
     *REGISTERS,
+    checkins.measure,
 )
 
 Measured = tuple[list[Figure], list[str]]
@@ -52,6 +69,13 @@ def one_after_another(measures: Sequence[Callable[[Stage, Callable[[str], None]]
     return measured, notes
 
 
+def all_check_ins(members: int) -> Measured:
+    """Check-ins, with everybody's over sockets at once."""
+    found, notes = one_after_another([checkins.measure]) if members == burst.FULL_SIZE else ([], [])
+    more, lines = burst.hold(members, say)
+    return found + more, [*notes, *lines]
+
+
 def whole_day(members: int) -> Measured:
     """The founding day."""
     return day.hold(members, say)
@@ -77,6 +101,7 @@ def many_deliveries(number: int) -> Measured:
 COMMANDS: dict[str, tuple[Callable[[int], Measured], str, int]] = {
     "rows": (rows, "make bench", 0),
     "registers": (registers, "make bench-registers", 0),
+    "checkins": (all_check_ins, "make bench-checkins", burst.FULL_SIZE),
     "day": (whole_day, "make bench-150k", day.FULL_SIZE),
     "soak": (long_soak, "make soak", soak.FULL_SIZE),
     "deliveries": (many_deliveries, "make bench-deliveries", deliveries.FULL_SIZE),

@@ -7,6 +7,7 @@ output: `inside`, then what became of it as one line of JSON. What they say is p
 import asyncio
 import json
 import os
+import random
 import sys
 import time
 from collections import Counter
@@ -21,9 +22,10 @@ from bench.stage import candidates
 from service.live.rehearsal.connection import Connection
 from service.live.rehearsal.frames import prepare
 
-CONNECTING, ASKING = 100, 400  # connections, and check-ins, under way at a time
+CONNECTING, ASKING = 40, 400  # connections, and check-ins, under way at a time
 PER_ADDRESS = 3_500  # connections from one address, see docs/capacity.md
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 400.0
+ATTEMPTS = 50  # to connect: a server that is pressed sends newcomers away for a moment
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,10 @@ class Phone:
 
     def ended(self, _: Connection, reason: str) -> None:
         """Lost."""
-        for future in (self.inside, self.answer):
-            if not future.done():
-                future.set_exception(RuntimeError(reason))
+        if not self.inside.done():
+            self.inside.set_exception(RuntimeError(reason))
+        elif not self.answer.done():
+            self.answer.set_exception(RuntimeError(reason))
 
 
 class Yard:
@@ -87,11 +90,12 @@ class Yard:
         self.wire = prepare(host=address.netloc, stream=1, random=os.urandom(20))
         self._host, self._port = str(address.hostname), address.port or 80
         named = enumerate(candidates(errand.members, first=errand.first), errand.first)
-        self.phones = [Phone(self, member, one.token or "") for member, one in named]
+        self._tokens = {member: one.token or "" for member, one in named}
+        self.phones: list[Phone] = []
 
     async def come(self) -> None:
         """Connect everybody."""
-        await _few_at_a_time(map(self._connect, range(len(self.phones))), CONNECTING)
+        await _few_at_a_time((self._come(member) for member in self._tokens), CONNECTING)
 
     async def check_in(self) -> Outcome:
         """Everybody checks in."""
@@ -104,9 +108,22 @@ class Yard:
         written = len(answers) - sum(refused.values())
         return Outcome(began, ended, written, refused, sorted(latencies)[::50], time.process_time() - cpu)
 
-    async def _connect(self, place: int) -> None:
-        phone, loop = self.phones[place], asyncio.get_running_loop()
+    async def _come(self, member: int) -> None:
+        for _ in range(ATTEMPTS):
+            phone = Phone(self, member, self._tokens[member])
+            try:
+                await self._connect(phone)
+            except (OSError, RuntimeError):
+                await asyncio.sleep(random.uniform(0.5, 1.5))
+            else:
+                self.phones.append(phone)
+                return
+        raise RuntimeError("not let in")
+
+    async def _connect(self, phone: Phone) -> None:
+        place = phone.member - self.errand.first
         source = (f"127.0.{self.errand.index + 1}.{1 + place // PER_ADDRESS}", 0)
+        loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: phone.connection, self._host, self._port, local_addr=source)
         await phone.inside
 

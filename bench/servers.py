@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -61,6 +61,30 @@ def socketio_node() -> Server:
     return Server("socket.io (Node)", (str(node_folder() / "node"), str(PEERS / "socketio_node.js")), 8_000)
 
 
+def our_gateway(workers: int) -> Server:
+    """Our gateway with as many workers as it takes to hold everybody."""
+    one = ours()
+    return replace(one, environment=one.environment | {"GATEWAY_WORKERS": str(workers)})
+
+
+def our_web() -> Server:
+    """Our web process, as `chunshui web` starts it, with one worker."""
+    command = (sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn" / "web.py"), "wsgi:app")
+    return Server("chunshui web", command, 0, {"WEB_WORKERS": "1", "LOG_LEVEL": "warning"})
+
+
+def bare_flask() -> Server:
+    """Flask alone on the same worker class."""
+    options = ("-k", "gevent", "-w", "1", "-b", "127.0.0.1:{port}", "--log-level", "warning")
+    return Server("bare Flask", (sys.executable, "-m", "gunicorn", *options, "bench.peers.bare_flask:app"), 0)
+
+
+def check_in_node() -> Server:
+    """Express, pg and socket.io, one INSERT a check-in."""
+    command = (str(node_folder() / "node"), str(PEERS / "check_in_node.js"))
+    return Server("Express + pg + socket.io", command, 0)
+
+
 def flask_socketio() -> Server:
     """Stock Flask-SocketIO on gunicorn's gevent worker, its connection limit raised from 1,000."""
     options = ("-k", "gevent", "-w", "1", "--worker-connections", "15000", "--log-level", "warning")
@@ -76,8 +100,9 @@ def node_folder() -> Path:
 
 
 def install_peers() -> None:
-    """Install the Node peer's locked packages, if they are not there."""
-    if not (PEERS / "node_modules" / "socket.io").exists():
+    """Install the Node peers' locked packages, if they are not there."""
+    wanted = json.loads((PEERS / "package.json").read_text())["dependencies"]
+    if not all((PEERS / "node_modules" / name).exists() for name in wanted):
         path = {"PATH": f"{node_folder()}{os.pathsep}{os.environ['PATH']}"}
         command = [str(node_folder() / "npm"), "ci", "--no-audit", "--no-fund", "--silent"]
         subprocess.run(command, cwd=PEERS, env={**os.environ, **path}, check=True)
@@ -95,7 +120,7 @@ def peer_versions() -> list[str]:
 def start(server: Server, stage: Stage) -> Iterator[Running]:
     """Start a server and wait until it accepts; end it afterwards."""
     port = str(free_port())
-    ports = {"PORT": port, "GATEWAY_PORT": port, "PYTHONPATH": str(ROOT)}
+    ports = {"PORT": port, "GATEWAY_PORT": port, "WEB_PORT": port, "PYTHONPATH": str(ROOT)}
     environment = {**os.environ, **stage.environment, **ports, **server.environment}
     command = [part.format(port=port) for part in server.command]
     process = subprocess.Popen(command, env=environment, cwd=ROOT)

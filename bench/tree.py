@@ -76,11 +76,11 @@ def _measured(say: Callable[[str], None]) -> tuple[list[Figure], list[str]]:
     return found, [NOTE, "", f"- planting it, dated paths included: {planted / 1000:.1f} s"]
 
 
-def plant() -> None:
+def plant(levels: Sequence[tuple[str, int]] = LEVELS) -> None:
     """The tree, since ever."""
     db.session.execute(text("SET LOCAL statement_timeout = 0"))
     above = ""
-    for level, most in LEVELS:
+    for level, most in levels:
         db.session.execute(GROW, {"above": above, "level": level, "most": most})
         above = level
     adopt_all()

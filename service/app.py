@@ -5,7 +5,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apiflask import APIFlask
-from flask import Flask, Response, current_app, request
+from flask import Flask, Request, Response, current_app, request
+from flask.sessions import SessionInterface, SessionMixin
 from flask_socketio import SocketIO
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -28,6 +29,20 @@ API = "/api/v1"
 MAX_BODY_BYTES = 64 * 1024
 
 
+class NoSession(SessionInterface):
+    """No session of Flask's, whose cookie nothing here reads; to open one takes longer than to check a token."""
+
+    class Nothing(dict[str, Any], SessionMixin):
+        """Forgotten when the request is over."""
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin:
+        """An empty one."""
+        return self.Nothing()
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Keep nothing."""
+
+
 def create_app(config: Config | None = None) -> APIFlask:
     """The web application with every room; settings come from the environment unless given."""
     config = config or Config.from_env()
@@ -35,6 +50,7 @@ def create_app(config: Config | None = None) -> APIFlask:
     own: dict[str, Any] = {"static_folder": None, "docs_path": None, "spec_path": "/openapi.json"}
     app = APIFlask("service", title="春水 Chunshui", version="1", **own)
     configure(app, config)
+    app.session_interface = NoSession()
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, *(config.trusted_proxies,) * 4)  # type: ignore[method-assign]
     options = {"async_mode": "gevent", "transports": ["websocket"], "namespaces": ["/organisers"]}
@@ -108,6 +124,7 @@ def load_models() -> None:
     import service.checkin.onsite.models
     import service.notify.callbacks.models
     import service.org.accounts.models
+    import service.org.errands.models
     import service.org.geography.models
     import service.org.tree.models  # noqa: F401 - loaded for what it declares
 
@@ -117,15 +134,20 @@ def load_models() -> None:
 def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     """What `chunshui worker` does, room by room."""
     from service.activity import rules as activity
+    from service.activity import succession as succeeding
     from service.audit import anchors, chain, keeping
     from service.checkin.attendance import make_ups, roster
+    from service.checkin.flags import devices, finding
     from service.checkin.ledger import checked_in, taken_back
     from service.live import reaping
     from service.notify.backlog import Backlog
     from service.notify.callbacks import rules as callbacks
     from service.notify.courier import Courier, keep_house
     from service.notify.notices import carrying, ledger
+    from service.org.accounts import succession
     from service.org.accounts.keeping import keep_house as keep_accounts
+    from service.org.errands import rules as errands
+    from service.org.errands import work
     from service.org.keeping import forget_expired as keeping_logins
     from service.org.person import rights
     from service.org.tree.settling import settle_due
@@ -150,15 +172,23 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("openings", 2.0, lambda _: activity.announce(now())),
         Task("rosters", 5.0, lambda _: roster.freeze_due(now())),
         Task("make-ups reminded of", 60.0, lambda _: make_ups.remind(now())),
+        Task("flags", 60.0, lambda _: finding.find_due(now())),
+        Task("device marks", 3600.0, lambda _: devices.prune(now())),
         # A run lasts for as long as there is something to deliver.
         Task("deliveries", 0.5, Courier(repeated=repeated.inc), patience=math.inf),
         Task("deliveries kept", 60.0, keep_house),
         Task("events of WeChat", 1.0, lambda app: callbacks.hand_on(app.extensions.get("wechat_listeners", ()), now())),
         Task("events of WeChat kept", 3600.0, lambda _: callbacks.prune(now())),
         Task("accounts kept", 60.0, keep_accounts),
+        # A table of the whole roster takes as long as it takes.
+        Task("errands", 1.0, work.run, patience=math.inf),
+        Task("errands kept", 60.0, lambda _: errands.sweep(now())),
         Task("backlog", 15.0, lambda _: backlog.read(now())),
         # A change of the tree that was entered ahead holds from the first minute of its day.
         Task("tree", 30.0, lambda _: settle_due(day_of(now()))),
+        # What hangs on a merged organisation follows it, also where the merger was settled elsewhere.
+        Task("grants of merged organisations", 5.0, lambda _: succession.succeed(now())),
+        Task("activities of merged organisations", 5.0, lambda _: succeeding.succeed(now())),
         Task("services", 5.0, lambda _: look_at_services(board)),
     ]
 
@@ -190,6 +220,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.activity import views as activity
     from service.checkin import views as checkin
     from service.checkin.attendance import views as attendance
+    from service.checkin.flags import views as flags
     from service.checkin.group import views as group
     from service.checkin.onsite import views as onsite
     from service.checkin.paper import views as paper
@@ -203,6 +234,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.org import views as org
     from service.org.accounts import views as accounts
     from service.org.accounts.provider import views as provider
+    from service.org.errands import views as errands
     from service.org.geography import views as geography
     from service.org.people import views as people
     from service.org.person import views as person
@@ -210,8 +242,8 @@ def register_rooms(app: APIFlask) -> None:
 
     access.init_app(app)
     app.extensions["audiences"] = audiences()
-    of_org = (org, accounts, provider, geography, tree, people, person)
-    of_checkin = (checkin, attendance, roll, onsite, group, paper)
+    of_org = (org, accounts, provider, geography, tree, people, person, errands)
+    of_checkin = (checkin, attendance, roll, onsite, group, paper, flags)
     for room in (*of_org, activity, live, *of_checkin, notify, notices, callbacks):
         app.register_blueprint(room.bp, url_prefix=API)
     app.register_blueprint(pages.bp)

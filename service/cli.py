@@ -13,7 +13,7 @@ from rich.console import Console
 from service import __version__
 from service.account_commands import organiser
 from service.auditing import audit
-from service.checkin.paper.commands import attendance
+from service.checkin.commands import attendance
 from service.errors import ServiceError
 from service.language import words
 from service.org.people.commands import certificate, keys

@@ -67,7 +67,9 @@ class Config:
         "", "PEM file with the worker's Ed25519 key for the audit log's anchors; empty: a key made from AUDIT_KEY."
     )
     audit_retention_days: int = setting(366, "How long entries of the audit log are kept; at least 184.")
-    named_days: int = setting(1096, "How long after an activity its stays and check-ins lead to their members.")
+    named_days: int = setting(
+        1096, "How long an activity's rows lead to their members; who left, and what ended, is removed after as long."
+    )
     data_dir: str = setting(".chunshui", "Where the embedded PostgreSQL and Valkey keep their data.")
     default_language: str = setting("zh", "zh or en: language of texts where the client asks for none.")
     log_level: str = setting("info", "debug, info, warning or error.")

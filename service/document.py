@@ -44,7 +44,6 @@ PROBLEM = {
     },
     "required": ["type", "title", "status", "code"],
 }
-IMAGE = {"image/svg+xml": {"schema": {"type": "string"}}}
 REDIRECT = {
     "content": {"text/html": {"schema": {"type": "string"}}},
     "headers": {"Location": {"schema": {"type": "string"}}},
@@ -54,6 +53,18 @@ CREDENTIALS = {
     "type": "object",
     "properties": {name: {"type": "string"} for name in ("grant_type", "client_id", "client_secret", "scope")},
     "required": ["grant_type"],
+}
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+# Bodies that are no JSON, by endpoint; answers that are none, by endpoint or by how the path ends.
+BODIES = {
+    "accounts.token": {"application/x-www-form-urlencoded": {"schema": CREDENTIALS}},
+    "errands.send_in": {"application/octet-stream": BYTES},
+}
+FILES = {
+    "errands.fetch": {"text/csv": BYTES, WORKBOOK: BYTES},
+    "svg": {"image/svg+xml": {"schema": {"type": "string"}}},
+    "xlsx": {WORKBOOK: BYTES},
 }
 PARAMETER = re.compile(r"<(?:(\w+)(?:\(\w+=(\d+)\))?:)?(\w+)>")
 
@@ -85,22 +96,28 @@ ALSO: dict[str, tuple[int, ...]] = {
     "org.refresh": (401,),
     "org.guest": (404,),
     "geography.change": (409,),
+    "errands.send_in": (409, 413, 422),
+    "errands.ask_for": (409,),
+    "errands.accept": (409,),
     "tree.found": (404, 409),
     "tree.change": (409,),
     "people.edit": (409,),
     "people.propose": (409,),
     "people.ask": (409,),
+    "people.receive": (409,),
     "people.confirm": (409,),
     "people.appoint": (409,),
     "people.end_office": (409,),
     "activity.create": (409,),
     "activity.edit": (409,),
+    "checkin.call": (409,),
     "checkin.check_in": (409,),
     "checkin.undo": (409,),
     "checkin.undo_entry": (409,),
     "checkin.confirm": (409,),
     "attendance.agree": (409,),
     "attendance.missing": (409,),
+    "attendance.sign_in_sheet": (413,),
     "attendance.ask_leave": (409,),
     "attendance.withdraw_leave": (409,),
     "attendance.ask_leave_for": (409,),
@@ -139,10 +156,10 @@ def describe(view: Callable[..., Any], rule: Rule, method: str, operation: dict[
     doors = [door for door in getattr(view, "authentication", "public").split(" or ") if door != "public"]
     if doors:
         operation["security"] = [{door: []} for door in doors]
-    if rule.endpoint == "accounts.token":
-        operation["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": CREDENTIALS}}}
-    if rule.rule.endswith(".svg"):
-        operation["responses"]["200"]["content"] = IMAGE
+    if rule.endpoint in BODIES:
+        operation["requestBody"] = {"content": BODIES[rule.endpoint], "required": True}
+    if (content := FILES.get(rule.endpoint) or FILES.get(rule.rule.rpartition(".")[2])) is not None:
+        operation["responses"]["200"]["content"] = content
     if "303" in operation["responses"]:
         operation["responses"].pop("200", None)
         operation["responses"]["303"].update(REDIRECT)

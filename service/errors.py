@@ -38,6 +38,7 @@ ERRORS: dict[str, tuple[int, str, str]] = {
         "无法读取该接收地址的密钥，请重新登记",
         "This endpoint's secret cannot be read, register it again",
     ),
+    "errand_limit": (409, "待处理的导入导出过多", "Too many imports and exports wait to be done"),
     "event_unknown": (404, "未知事件", "Unknown event"),
     "forbidden": (403, "无权进行此操作", "Not permitted"),
     "gate_code_elsewhere": (409, "此二维码属于其他活动或场次", "This code belongs to another activity or sitting"),

@@ -50,14 +50,22 @@ KEEPS = {
         "活动结束后 NAMED_DAYS 天内记名，此后假名化",
         "named for NAMED_DAYS after the activity, then without names",
     ),
-    "erased": ("至离开或本人删除", "until the person is erased"),
+    "erased": (
+        "至本人删除、离开 NAMED_DAYS 天后，或失效 NAMED_DAYS 天后",
+        "until the person is erased or left NAMED_DAYS ago, or it ended NAMED_DAYS ago",
+    ),
     "session": ("至过期或撤销", "until it expires or is revoked"),
     "day": ("一天", "a day"),
     "account": ("至账号停用", "as long as the account"),
     "audit": ("AUDIT_RETENTION_DAYS 天", "AUDIT_RETENTION_DAYS"),
+    "errand": (
+        "上传内容至导入、撤回或一天后；结果 7 天",
+        "what was sent until it is applied, called off or a day old; results 7 days",
+    ),
     "delivered": ("送达或放弃后 7 天", "7 days after it was delivered or given up"),
     "told": ("通知失效后 90 天", "90 days after the notice expired"),
     "seconds": ("数秒", "seconds"),
+    "week": ("7 天", "7 days"),
     "roster": ("名册确定后，至多 3 天", "until rosters are frozen, 3 days at most"),
 }
 

@@ -1,5 +1,5 @@
 """The built pages: the organisers' wall at `/`, the members' phone page at `/m/`, the secretary's at `/desk/`,
-the code on site at `/gate/`.
+the code on site at `/gate/`, accounts and devices at `/console/`.
 
 Hashed assets may be kept for ever, the entry pages are asked for anew each time, and the pages' policy lets no
 script or style run that did not come from here.
@@ -46,6 +46,13 @@ def desk() -> Response:
 def gate() -> Response:
     """What a device on site shows: a code that changes every few seconds."""
     return entry("gate.html")
+
+
+@bp.get("/console/")
+@public
+def console() -> Response:
+    """Accounts, grants and devices on site."""
+    return entry("console.html")
 
 
 @bp.get("/desk/worker.js")

@@ -10,17 +10,14 @@ import click
 
 from service.clock import day_of
 from service.clock import now as read_clock
-from service.errors import ServiceError
 from service.language import words
-from service.terminal import RUNNING, told, within
+from service.terminal import RUNNING, within
 
 if TYPE_CHECKING:
     from service.org.entries import Entry
     from service.org.tree.importing import Fate
 
 SHOWN = 20
-FATES = {"added": "新增", "changed": "变更", "unchanged": "不变", "refused": "拒绝"}
-FATE_TITLES = ("行", "组织代码", "组织名称", "结果", "说明")
 DATE = click.DateTime(["%Y-%m-%d"])
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -227,15 +224,16 @@ def import_organisations(
 ) -> None:
     """Exit code 1 if a row was refused."""
     from service.org.tree import importing
+    from service.org.tree.fates import FATES, explained
 
     with within(running):
         found = importing.import_organisations(file, on=chosen(on), entry=entry(), dry_run=dry_run)
     if fates:
         keep(found, fates)
     counted = Counter(one.fate for one in found)
-    click.echo(", ".join(f"{words(FATES[fate], fate)} {counted[fate]}" for fate in FATES))
+    click.echo(", ".join(f"{words(*FATES[fate])} {counted[fate]}" for fate in FATES))
     for one in [one for one in found if one.fate == "refused"][:SHOWN]:
-        click.echo(f"{one.row}\t{one.code}\t{one.name}\t{explained(one)}")
+        click.echo(f"{one.row}\t{one.code}\t{one.name}\t{explained(one, words)}")
     if dry_run:
         click.echo(words("试运行：未保存任何内容", "dry run: nothing was kept"))
     sys.exit(1 if counted["refused"] else 0)
@@ -244,15 +242,11 @@ def import_organisations(
 def keep(found: "list[Fate]", file: Path) -> None:
     """Write every row's fate to an XLSX or CSV file."""
     from service import sheets
+    from service.org.tree.fates import table
 
-    rows = ((one.row, one.code, one.name, words(FATES[one.fate], one.fate), explained(one)) for one in found)
+    headings, rows = table(found, words)
     with file.open("wb") as target:
-        sheets.write(target, kind_of(file), headings=FATE_TITLES, rows=rows)
-
-
-def explained(fate: "Fate") -> str:
-    """What changed, or why the row was refused."""
-    return told(ServiceError(fate.what[0])) if fate.fate == "refused" else ", ".join(fate.what)
+        sheets.write(target, kind_of(file), headings=headings, rows=rows)
 
 
 def kind_of(file: Path) -> str:

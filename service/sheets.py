@@ -33,6 +33,8 @@ LINE = 1 << 20
 SEPARATORS = ",\t;"
 # What a spreadsheet may take for a formula, in whatever width; apostrophes before it have been put there by a writer.
 FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
+# How a workbook keeps texts: none is a formula or a link, and no long number loses digits.
+AS_IS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
 
 Value = str | int | float | None
 
@@ -194,9 +196,8 @@ def harmless(value: Value) -> Value:
 
 
 def write_xlsx(target: BinaryIO, headings: Sequence[str], rows: Iterable[Sequence[Value]]) -> None:
-    """Texts are kept as texts: none is a formula or a link, and no long number loses digits."""
-    as_is = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    with xlsxwriter.Workbook(target, {"constant_memory": True, **as_is}) as book:
+    """Texts are kept as texts."""
+    with xlsxwriter.Workbook(target, {"constant_memory": True, **AS_IS}) as book:
         sheet = book.add_worksheet()
         sheet.freeze_panes(1, 0)
         sheet.write_row(0, 0, headings, book.add_format({"bold": True}))

@@ -16,14 +16,19 @@ from service.activity.models import (
     Stream,
     StreamSource,
 )
+from service.checkin.flags.models import Flag, Flagged
 from service.config import Config
 from service.extensions import db
 from service.notify.notices.models import Notice, NoticeDelivery
 from service.org.accounts.opening import add_organiser
 from service.org.accounts.sessions import Terms, open_session
+from service.org.errands import rules, work
+from service.org.errands.rules import Wish
+from service.org.errands.subjects import Found
 from service.org.models import Division, Member, MemberSession, Organisation
 from service.org.organisations import add_organisation
 from service.org.organisers import Organiser
+from service.org.people import certificates
 from service.org.roster import invite, member_facts
 from service.tokens import issue_access
 
@@ -81,6 +86,15 @@ def make_invitation(*, member: Member | None = None, now: datetime | None = None
     return code
 
 
+def make_certificate(member: int) -> str:
+    """A certificate of activity of a member."""
+    facts = member_facts(member)
+    assert facts is not None
+    config: Config = current_app.config["CHUNSHUI"]
+    made = certificates.issue(facts, "张三", secret=config.signing_secrets[0], seconds=600, now=datetime.now(UTC))
+    return made.token
+
+
 def make_token(*, member: Member | None = None, now: datetime | None = None) -> str:
     """An access token of `member`, with a session of its own as after a log-in."""
     member = member or make_member()
@@ -124,6 +138,15 @@ def make_organiser(
     terms = Terms.of(current_app.config["CHUNSHUI"])
     opened = open_session(number, login, two_factors=True, terms=terms, now=now)
     return opened.organiser, opened.cookie
+
+
+def make_errand(organiser: Organiser, now: datetime, mark: str = "") -> int:
+    """An import of the organiser's that has been compared, with the outcome "seen"; its texts hold `mark`."""
+    wish = Wish(subject="roster", organisation_id=organiser.organisation_id, language="zh")
+    errand = rules.send_in(wish, organiser, [f"姓名,党支部{mark}\n".encode()], now)
+    found = Found({"refused": 1}, "seen", ["行"], [(mark,)], [{"row": 2, "fate": "refused", "details": mark}])
+    work.show(errand.id, found)
+    return errand.id
 
 
 def make_activity(
@@ -191,3 +214,14 @@ def make_notice(
     db.session.add_all([notice, dead, lies])
     db.session.commit()
     return notice, dead, lies
+
+
+def make_flag(activity: Activity, check_in: int, *, now: datetime, note: str | None = None) -> Flag:
+    """A flag about one check-in, resolved if there is a `note`."""
+    resolved = {"resolved_at": now, "resolved_by": 1, "note": note} if note else {}
+    flag = Flag(activity_id=activity.id, kind="place", subject=str(check_in), raised_at=now, **resolved)
+    db.session.add(flag)
+    db.session.flush()
+    db.session.add(Flagged(flag_id=flag.id, check_in_id=check_in))
+    db.session.commit()
+    return flag

@@ -33,6 +33,9 @@ from tests.factories import (
     PASSWORD,
     bearer,
     make_activity,
+    make_certificate,
+    make_errand,
+    make_flag,
     make_invitation,
     make_member,
     make_notice,
@@ -98,9 +101,11 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
         "office_id": offices.appoint(member, branch, title=f"委员{mark}", starts_on=now.date()).id,
         "attachment_id": make_stay(member, guests, mark, now),
         "number": branch.id,
+        "visitor": make_member(organisation=guests, name=f"孙{mark}").id,
         "organisation_id": guests.id,
         "parent": city.id,
         "to": city.id,
+        "errand_id": make_errand(other, now, mark),
         "account_id": other.id,
         "recovery_id": recovery.propose(system, other.id, now).id,
         "grant_id": grants.of_account(security, other.id)[0].id,
@@ -163,6 +168,7 @@ def make_attendance(
         "make_up_id": make_ups.make_up(activity.id, ill.id, replay, by=organiser.id, now=now)[0].id,
         "absent": absent.id,
         "check_in_id": check_ins_of(activity.id, absent.id)[0].id,
+        "flag_id": make_flag(activity, check_ins_of(activity.id, absent.id)[0].id, now=now).id,
         "refusal_id": refusals.waiting(activity.id, true())[0].id,
         "leave_id": leaves.ask(activity.id, absent.id, reason=f"出差{mark}", by=None, now=now).id,
     }
@@ -171,7 +177,7 @@ def make_attendance(
 def make_stay(member: Member, guests: Organisation, mark: str, now: datetime) -> int:
     """A stay that both sides have yet to confirm."""
     wish = Wish(organisation_id=guests.id, reason=f"务工{mark}", starts_on=now.date())
-    return attachments.propose(member, wish, by_home=True, now=now).id
+    return attachments.propose(member, wish, by="home", now=now).id
 
 
 def make_delivery(endpoint: int, mark: str, now: datetime) -> int:
@@ -195,7 +201,7 @@ def make_refresh_token(member: int, token: str, now: datetime) -> str:
     return token
 
 
-def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[str, Any]]:
+def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, Any]:
     """For each operation with a body one that succeeds for whoever may: the numbers of one, the secrets of another."""
     numbers, texts = at.numbers, secrets.texts
     today, window = datetime.now(UTC).date().isoformat(), sitting_window()
@@ -237,8 +243,14 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, dict[st
         "POST /organisations": {"parent": numbers["parent"], "level": "county", "name": "县委"},
         "POST /organisations/{number}/changes": {"kind": "renamed", "name": "新支部"},
         "POST /divisions/{code}/changes": {"kind": "renamed", "name": "新区"},
+        "POST /organisations/{number}/imports": "姓名,党支部\n甲,1\n".encode(),
+        "POST /organisations/{number}/exports": {"subject": "roster"},
+        "PUT /errands/{errand_id}/acceptance": {"outcome": "seen"},
         "PATCH /members/{member_id}": {"name": "王五", "phone": "13700137000"},
         "POST /members/{member_id}/attachments": stay,
+        "POST /organisations/{number}/attachments": {
+            "certificate": make_certificate(numbers["visitor"]), "reason": "务工", "starts_on": today
+        },
         "POST /members/{member_id}/offices": {"organisation_id": branch, "title": "书记", "starts_on": today},
         "PATCH /members/{member_id}/offices/{office_id}": {"ends_on": "2030-01-01"},
         "POST /organisers/sessions": {"login": texts["login"], "password": PASSWORD},
@@ -257,12 +269,14 @@ def attendance_bodies(numbers: dict[str, int], texts: dict[str, str], today: str
     absent = numbers["absent"]
     return {
         "POST /activities/{activity_id}/check-ins": {"reference": REFERENCE},
+        "POST /activities/{activity_id}/check-in-calls": {"sitting": None},
         "POST /activities/{activity_id}/check-ins/batch": {
             "check_ins": [{"member": absent, "method": "paper", "reference": "reference-2"}]
         },
         "POST /activities/{activity_id}/check-ins/{check_in_id}/annulment": {"reason": "误签"},
         "PUT /activities/{activity_id}/check-in-refusals/{refusal_id}/settlement": {"settlement": "已补"},
         "PUT /activities/{activity_id}/attendance-terms": {"late_minutes": 5},
+        "PUT /activities/{activity_id}/flags/{flag_id}/resolution": {"note": "一家人"},
         "PUT /activities/{activity_id}/leave": {"reason": "出差"},
         "POST /activities/{activity_id}/leaves": {"member": absent, "reason": "出差"},
         "PUT /activities/{activity_id}/leaves/{leave_id}/decision": {"approved": True},

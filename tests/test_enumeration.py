@@ -26,6 +26,7 @@ CHANGING = {"Date", "X-Request-Id"}
 ORGANISATION = {"parent": "{number}", "level": "branch", "name": "新"}
 OFFICE = {"organisation_id": "{organisation_id}", "title": "书记", "starts_on": "2026-01-01"}
 STAY = {"organisation_id": "{organisation_id}", "reason": "务工", "starts_on": "2026-01-01"}
+RECEPTION = {"certificate": "x", "reason": "务工", "starts_on": "2026-01-01"}
 GRANT = {"role": "organiser", "purpose": "push", "organisation_id": "{parent}"}
 ACCOUNT = {"login": "new", "name": "新", "organisation_id": "{parent}"}
 SCREEN = {"reference": "screen-1", "organisation": "{number}", "place": "x", "screen": "tv"}
@@ -35,12 +36,18 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("member", "GET /activities/{activity_id}/my-attendance", None),
     ("organiser", "GET /activities/{activity_id}", None),
     ("organiser", "PATCH /activities/{activity_id}", {"theme": "x"}),
+    ("organiser", "POST /activities/{activity_id}/check-in-calls", {}),
     ("organiser", "GET /streams/{stream_id}/curve", None),
+    ("organiser", "GET /activities/{activity_id}/make-ups", None),
+    ("organiser", "POST /activities/{activity_id}/make-ups/{make_up_id}/annulment", {"reason": "误记"}),
+    ("organiser", "GET /activities/{activity_id}/flags", None),
+    ("organiser", "PUT /activities/{activity_id}/flags/{flag_id}/resolution", {"note": "一家人"}),
     ("organiser", "GET /activities/{activity_id}/group-sessions", None),
     ("organiser", "POST /activities/{activity_id}/group-sessions", SCREEN),
     ("organiser", "POST /activities/{activity_id}/group-sessions/{group_session_id}/ticks", {"ticks": [{}]}),
     ("organiser", "PUT /activities/{activity_id}/group-sessions/{group_session_id}/headcount", {"people": 1}),
     ("organiser", "PUT /activities/{activity_id}/group-sessions/{group_session_id}/closure", None),
+    ("organiser", "GET /activities/{activity_id}/sign-in-sheet.xlsx?node={number}", None),
     ("organiser", "POST /activities/{activity_id}/paper-lists", "党员编号,姓名\n7,张三\n".encode()),
     ("organiser", "DELETE /activities/{activity_id}/members/{member_id}/check-ins/entry-of-1", None),
     ("organiser", "GET /activities/{activity_id}/roll?node={parent}", None),
@@ -58,9 +65,11 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "PATCH /members/{member_id}", {"name": "李四"}),
     ("organiser", "DELETE /members/{member_id}/binding", None),
     ("organiser", "GET /members/{member_id}/offices", None),
+    ("organiser", "GET /members/{member_id}/standings", None),
     ("organiser", "POST /members/{member_id}/offices", OFFICE),
     ("organiser", "PATCH /members/{member_id}/offices/{office_id}", {"ends_on": "2030-01-01"}),
     ("organiser", "POST /members/{member_id}/attachments", STAY),
+    ("organiser", "POST /organisations/{number}/attachments", RECEPTION),
     ("organiser", "PUT /attachments/{attachment_id}/confirmation", None),
     ("organiser", "DELETE /attachments/{attachment_id}", None),
     ("organiser", "GET /organisations/{number}", None),
@@ -69,6 +78,13 @@ ROWS: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "GET /organisations/{number}/changes", None),
     ("organiser", "POST /organisations/{number}/changes", {"kind": "renamed", "name": "新"}),
     ("organiser", "POST /organisations", ORGANISATION),
+    ("organiser", "POST /organisations/{number}/exports", {"subject": "roster"}),
+    ("organiser", "POST /organisations/{number}/imports", {"any": "JSON"}),
+    ("organiser", "GET /errands/{errand_id}", None),
+    ("organiser", "GET /errands/{errand_id}/differences", None),
+    ("organiser", "GET /errands/{errand_id}/file", None),
+    ("organiser", "PUT /errands/{errand_id}/acceptance", {"outcome": "seen"}),
+    ("organiser", "DELETE /errands/{errand_id}", None),
     ("organiser", "POST /endpoints/{endpoint_id}/enabling", None),
     ("organiser", "POST /endpoints/{endpoint_id}/replay", {"since": "2026-01-01T00:00:00Z"}),
     ("organiser", "GET /endpoints/{endpoint_id}/deliveries", None),
@@ -93,6 +109,7 @@ SENT: tuple[tuple[str, str, Any], ...] = (
     ("organiser", "POST /organisations/{number}/changes", {"kind": "moved", "to": "{to}"}),
     ("organiser", "POST /organisations/{number}/changes", {"kind": "merged", "to": "{to}"}),
     ("organiser", "GET /streams/{stream_id}/curve?organisation={!number}", None),
+    ("organiser", "GET /activities/{activity_id}/sign-in-sheet.xlsx?node={!number}", None),
     ("organiser", "GET /activities/{activity_id}/roll?node={!number}", None),
     ("member", "POST /activities/{activity_id}/check-ins", {"reference": "reference-1", "sitting": "{sitting}"}),
     ("security_administrator", "POST /accounts/{account_id}/grants", GRANT),

@@ -39,6 +39,7 @@ OPEN = {
     "division_aliases": "public",
     "division_changes": "public",
     "divisions": "public",
+    "errand_pieces": "part of an errand",
     "gateways": "processes",
     "geography_set_divisions": "public",
     "geography_sets": "public",

@@ -19,7 +19,7 @@ from tests.doors import UNSAFE, Door, doors
 from tests.factories import PASSWORD, bearer, make_organiser
 
 FOREIGN = "https://evil.example"
-PAGES = {"/", "/m/", "/desk/", "/gate/"}
+PAGES = {"/", "/m/", "/desk/", "/gate/", "/console/"}
 LOADS_NOTHING = {"default-src", "base-uri", "form-action", "frame-ancestors"}
 # What opens a page without a network asks for the page.
 ASKS = {"pages.worker": {"connect-src"}}
@@ -192,7 +192,9 @@ def test_no_other_site_opens_the_organisers_socket(organiser: FlaskClient, origi
 def test_no_door_takes_a_large_body(app: APIFlask, client: FlaskClient) -> None:
     for door in doors(app, *UNSAFE):
         most = getattr(app.view_functions[door.endpoint], "most_bytes", MAX_BODY_BYTES)
-        answer = asked(client, door, content_type="application/json", environ_overrides={"CONTENT_LENGTH": most + 1})
+        answer = asked(
+            client, door, content_type="application/json", environ_overrides={"CONTENT_LENGTH": str(most + 1)}
+        )
         assert (answer.status_code, answer.get_json()["code"]) == (413, "body_too_large"), door
 
 

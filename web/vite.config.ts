@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
-const PAGES = ['wall', 'phone', 'desk', 'gate']
+const PAGES = ['wall', 'phone', 'desk', 'gate', 'console']
 
 export default defineConfig({
   plugins: [vue()],

@@ -1,13 +1,13 @@
 """The secretary's desk: check-ins that an organiser enters for members, many at once, each with its own answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from service.checkin import refusals
 from service.checkin.records import Attempt
 from service.checkin.rules import Answer, check_in
-from service.checkin.scope import Person, activity_of, people
+from service.checkin.scope import LARGEST_MEMBER, Person, activity_of, people
 from service.errors import ServiceError
 from service.extensions import db
 from service.org.organisers import Organiser
@@ -42,8 +42,13 @@ def enter(organiser: Organiser, activity: int, entries: Sequence[Entry], now: da
     known = [entry for entry in entries if entry.member in found]
     attempts = [entry.attempt(found[entry.member], organiser.id) for entry in known]
     answers = iter(check_in(activity, attempts, now))
-    foreign = [entry.attempt(None, organiser.id) for entry in entries if entry.member not in found]
+    foreign = [stranger(entry).attempt(None, organiser.id) for entry in entries if entry.member not in found]
     refusals.keep(activity, [(attempt, "member_unknown") for attempt in sorted(foreign, key=lambda one: one.key)], now)
     db.session.commit()
     unknown = Answer(refusal=ServiceError("member_unknown"))
     return [next(answers) if entry.member in found else unknown for entry in entries]
+
+
+def stranger(entry: Entry) -> Entry:
+    """The same as it may be kept: what cannot be a member's number may be somebody's phone or identity number."""
+    return entry if entry.member <= LARGEST_MEMBER else replace(entry, member=0)

@@ -9,19 +9,42 @@ from sqlalchemy import Table, delete, exists, or_, select, text
 from service.activity.models import Sitting
 from service.activity.settled import settled
 from service.checkin.attendance.models import Exemption, Guest, Leave, MakeUp, RosterEntry
+from service.checkin.flags import devices
 from service.checkin.models import CheckIn, Refusal
+from service.clock import day_of
 from service.extensions import db
 from service.holdings import STAND_IN, Holding, Salts
 from service.scope import scoped
 
+# A make-up elsewhere names a check-in of another activity, which may lose its person first.
+LINKS = text(
+    """
+    -- scope: make-ups that name check-ins of an activity which have lost their person
+    UPDATE make_ups u SET check_in_id = NULL FROM check_ins c
+    WHERE c.id = u.check_in_id AND c.activity_id = :activity AND c.member_id < 0
+    """
+)
 DATED: Sequence[Any] = (CheckIn, Refusal, RosterEntry, Leave, Guest, MakeUp)
-# References were made by the person's phone; reasons may tell of him.
+# References were made by the person's phone; reasons may tell of him. Who entered, decided or took back was somebody
+# too: that there was one stays (0), who it was goes. Evidence from another activity would lead from its rows to these.
+SOMEBODY = ("entered_by", "settled_by", "asked_by", "decided_by", "annulled_by")
 UNNAMED = {
+    **{name: f"CASE WHEN {name} IS NOT NULL THEN 0 END" for name in SOMEBODY},
+    "confirmed_by": "NULL",
+    "check_in_id": "NULL",
     "reference": "'unnamed-' || id",
     "reason": "CASE WHEN reason IS NOT NULL THEN '' END",
     "annul_reason": "CASE WHEN annul_reason IS NOT NULL THEN '' END",
     "settlement": "CASE WHEN settlement IS NOT NULL THEN '' END",
 }
+UNSAID = text(
+    """
+    -- scope: an activity, and one person or everybody
+    UPDATE flags SET note = '' WHERE activity_id = :activity AND note <> '' AND id IN (
+        SELECT l.flag_id FROM flagged_check_ins l JOIN check_ins c ON c.id = l.check_in_id
+        WHERE c.member_id > 0 AND (CAST(:member AS bigint) IS NULL OR c.member_id = :member))
+    """
+)
 
 
 def unname(member: int | None, before: datetime, salts: Salts) -> int:
@@ -32,9 +55,18 @@ def unname(member: int | None, before: datetime, salts: Salts) -> int:
     done = 0
     for activity in db.session.scalars(concerned).all():
         values = {"activity": activity, "member": member, "salt": salts[activity]}
+        # What somebody said of a flag may tell of whom it was about.
+        db.session.execute(UNSAID, values)
         for model in DATED:
             done += db.session.execute(text(unnaming(model.__table__)), values).rowcount  # type: ignore[attr-defined]
-    return done
+        db.session.execute(LINKS, values)
+    return done + (lapse(before) if member is None else 0)
+
+
+def lapse(before: datetime) -> int:
+    """Remove exemptions that ended before a moment; how many."""
+    ended = scoped(delete(Exemption), Exemption.ends_on < day_of(before))
+    return db.session.execute(ended).rowcount  # type: ignore[attr-defined, no-any-return]
 
 
 def unnaming(table: Table) -> str:
@@ -50,6 +82,7 @@ def unnaming(table: Table) -> str:
 def forget(member: int, _: datetime) -> None:
     """Remove what no activity counts."""
     db.session.execute(scoped(delete(Exemption), Exemption.member_id == member))
+    devices.forget(member)
 
 
 HOLDING = Holding(

@@ -37,6 +37,8 @@ from service.scope import Scoped
 METHODS = ("self", "onsite_qr", "group", "proxy", "paper", "makeup")
 # What somebody else enters for a member; `makeup` is in a table of its own.
 ASSISTED = ("group", "proxy", "paper")
+# How a phone says it stands to the venue; it tells nobody where it is.
+FENCES = ("inside", "near", "far")
 DENOMINATORS = ("expected", "expected_less_leave")
 MOMENT = DateTime(timezone=True)
 # Whether a check-in counts: it was not taken back, and a proxy was confirmed by a second person. Every statement and
@@ -50,7 +52,7 @@ STANDS = "check_ins.annulled_at IS NULL AND (check_ins.method <> 'proxy' OR chec
     internal="id method received_at late fingerprint gate_id code_slot group_session_id",
     personal="entered_by confirmed_by annulled_by",
     sensitive="activity_id sitting_id member_id named_member_id reference happened_at organisation_path place_path "
-    "reason confirmed_at annulled_at annul_reason",
+    "reason confirmed_at annulled_at annul_reason fence",
 )
 class CheckIn(Scoped, Base):
     """A member's attendance record, with home and place as they were on the day. None is ever deleted."""
@@ -65,6 +67,7 @@ class CheckIn(Scoped, Base):
         CheckConstraint("confirmed_by <> entered_by", name="second_person"),
         CheckConstraint("(annulled_at IS NULL) = (annul_reason IS NULL)", name="annulled"),
         CheckConstraint("(gate_id IS NULL) = (code_slot IS NULL)", name="code"),
+        CheckConstraint(f"fence IN {FENCES}", name="fence"),
         CheckConstraint("group_session_id IS NULL OR method = 'group'", name="group_session"),
         Index("ix_check_ins_group_session", "group_session_id", postgresql_where=text("group_session_id IS NOT NULL")),
         # A code serves a member once, whatever became of that check-in.
@@ -118,6 +121,8 @@ class CheckIn(Scoped, Base):
     code_slot: Mapped[int | None] = mapped_column(BigInteger)
     # The screen before which he was ticked; what a batch ticks without one has none.
     group_session_id: Mapped[int | None] = mapped_column(BigInteger)
+    # How the phone said it stood to the venue: a hint, and no proof.
+    fence: Mapped[str | None] = mapped_column(Text)
     # The organiser who entered it for the member, and why; a proxy stands once another one has confirmed it.
     entered_by: Mapped[int | None] = mapped_column(BigInteger)
     reason: Mapped[str | None] = mapped_column(Text)
@@ -166,7 +171,8 @@ class Refusal(Scoped, Base):
 @holds(
     purpose="organising",
     keeps="ever",
-    internal="activity_id denominator late_minutes offline_minutes assisted_hours proxy_cap makeup_days",
+    internal="activity_id denominator late_minutes offline_minutes assisted_hours proxy_cap makeup_days live_minutes "
+    "replay",
 )
 class Terms(Base):
     """How an activity takes check-ins; one without a row takes them as the defaults here say."""
@@ -183,6 +189,9 @@ class Terms(Base):
     # The most proxies that one person may enter for the activity.
     proxy_cap: Mapped[int] = mapped_column(Integer, server_default=text("5"))
     makeup_days: Mapped[int] = mapped_column(Integer, server_default=text("30"))
+    # What completes the activity beside a check-in from afar (`attendance/completion.py`); nothing by default.
+    live_minutes: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    replay: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 @holds(purpose="organising", keeps="ever", internal="sitting_id method opens_at closes_at")

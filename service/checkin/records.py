@@ -33,7 +33,8 @@ class Attempt:
     """What a door hands in: who, from where, under which client reference; `sitting` None is the one open now.
 
     `entered_by` is the organiser who enters it for the member, with a `reason` if it is a proxy; `code` what was read
-    from an on-site wall; `group_session` the screen before which he was ticked.
+    from an on-site wall; `group_session` the screen before which he was ticked; `device` what the phone calls itself,
+    and `fence` how it says it stands to the venue: hints, which a repeat need not give again.
     """
 
     member: int
@@ -47,6 +48,8 @@ class Attempt:
     reason: str | None = None
     code: str | None = None
     group_session: int | None = None
+    device: str | None = None
+    fence: str | None = None
 
     @property
     def key(self) -> Key:
@@ -106,14 +109,15 @@ INSERT = text(
     """
     -- scope: the members who ask
     INSERT INTO check_ins (activity_id, received_at, member_id, reference, sitting_id, method, happened_at, late,
-        organisation_path, place_path, entered_by, reason, fingerprint, gate_id, code_slot, group_session_id)
+        organisation_path, place_path, entered_by, reason, fingerprint, gate_id, code_slot, group_session_id, fence)
     SELECT :activity, :now, new.* FROM unnest(CAST(:members AS bigint[]), CAST(:references AS text[]),
         CAST(:sittings AS bigint[]), CAST(:methods AS text[]), CAST(:happened AS timestamptz[]),
         CAST(:late AS boolean[]), CAST(:organisations AS text[]), CAST(:places AS text[]),
         CAST(:entered AS bigint[]), CAST(:reasons AS text[]), CAST(:fingerprints AS bigint[]),
-        CAST(:gates AS bigint[]), CAST(:slots AS bigint[]), CAST(:group_sessions AS bigint[]))
+        CAST(:gates AS bigint[]), CAST(:slots AS bigint[]), CAST(:group_sessions AS bigint[]),
+        CAST(:fences AS text[]))
         AS new (member, reference, sitting, method, happened, late, organisation, place, entered, reason, fingerprint,
-            gate, slot, group_session)
+            gate, slot, group_session, fence)
     WHERE (new.entered IS NOT NULL OR (SELECT c.id FROM check_ins c WHERE c.sitting_id = new.sitting
         AND c.member_id = new.member AND c.annulled_at IS NOT NULL AND c.annulled_by IS NOT NULL
         AND c.annulled_by IS DISTINCT FROM c.entered_by LIMIT 1) IS NULL)
@@ -181,6 +185,7 @@ def insert(
         "entered": numbers([attempt.entered_by for attempt in attempts]),
         # Nearly all give none, and what is missing in one array is NULL.
         "reasons": [attempt.reason for attempt in attempts] if any(attempt.reason for attempt in attempts) else [],
+        "fences": [attempt.fence for attempt in attempts] if any(attempt.fence for attempt in attempts) else [],
         "fingerprints": arrays.plain(map(str, fingerprints)),
         "gates": numbers([None if code is None else code.gate for code in codes]),
         "slots": numbers([None if code is None else code.slot for code in codes]),

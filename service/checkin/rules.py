@@ -20,6 +20,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from service.activity.audience import invites
 from service.checkin import proxies, records, refusals
+from service.checkin.flags import devices
 from service.checkin.group import sessions
 from service.checkin.models import ASSISTED
 from service.checkin.occasion import Occasion, Seat, find, listed, seat, welcome
@@ -140,6 +141,7 @@ def judge(occasion: Occasion, attempts: Sequence[Attempt], now: datetime) -> Ans
     admitted = [attempt for attempt in open_ones if attempt.key in seats and attempt.key not in refused]
     made = records.insert(occasion, admitted, seats, now, read=claims)
     _publish(occasion, admitted, made)
+    devices.note(occasion.id, admitted, made, now)
     answers |= {record.key: Answer(record) for record in made}
     late = [attempt for attempt in admitted if attempt.key not in answers]
     if late:

@@ -4,7 +4,7 @@ from apiflask import Schema
 from marshmallow import fields, validate
 from marshmallow.validate import Regexp
 
-from service.checkin.models import ASSISTED
+from service.checkin.models import ASSISTED, FENCES
 from service.errors import ServiceError, language_of_request, problem
 from service.fields import Id, Line, Moment
 
@@ -21,9 +21,24 @@ class CheckInIn(Schema):
 
 
 class OwnIn(CheckInIn):
-    """A member's own attempt; with the `code` that a wall on site shows it is an on-site one."""
+    """A member's own attempt; with the `code` that a wall on site shows it is an on-site one.
+
+    Where the phone is it compares with the venue by itself, and tells the result; a body with coordinates is refused.
+    """
 
     code = Line(100, load_default=None, allow_none=True)
+    device = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=REFERENCE,
+        metadata={"description": "Made up by the app when installed. Kept as a keyed hash, for this activity, a week."},
+    )
+    fence = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.OneOf(FENCES),
+        metadata={"description": "How the phone says it stands to the venue: a hint, and no proof."},
+    )
 
 
 class SocketIn(OwnIn):
@@ -86,11 +101,24 @@ class AnnulIn(Schema):
     reason = Line(200, required=True)
 
 
+class CallIn(Schema):
+    """Whose members are asked to check in: a sitting, or with null the one whose check-in is open."""
+
+    sitting = Id(load_default=None, allow_none=True)
+
+
+class CallOut(Schema):
+    """That they were asked, and when."""
+
+    sitting = Id(attribute="id")
+    called_at = Moment(attribute="checkin_called_at")
+
+
 class RefusalOut(Schema):
     """An attempt that was refused."""
 
     id = Id()
-    member = Id(attribute="member_id")
+    member = fields.Integer(attribute="member_id", metadata={"description": "0 for what cannot be a member's number."})
     sitting = fields.Integer(attribute="sitting_id", allow_none=True)
     reference = fields.String()
     method = fields.String()

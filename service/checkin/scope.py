@@ -30,7 +30,7 @@ MEMBERS = text(
     -- scope: those of the members whose home, or receiving branch of today, lies within the given paths
     SELECT m.id, CASE WHEN m.rehearsal THEN :label ELSE '' END || o.path, coalesce(d.path, ''), m.name
     FROM members m JOIN organisations o ON o.id = m.organisation_id LEFT JOIN divisions d ON d.code = m.place_code
-    WHERE m.id = ANY (:members) AND m.status = 'active' AND (
+    WHERE m.id = ANY (:members) AND m.status <> 'left' AND (
         EXISTS (SELECT FROM unnest(CAST(:tops AS text[])) AS top WHERE o.path = top OR starts_with(o.path, top || '.'))
         OR EXISTS (
             SELECT FROM attachments a JOIN organisations r ON r.id = a.organisation_id
@@ -40,6 +40,9 @@ MEMBERS = text(
                 AND coalesce(a.closed_on, 'infinity') > :day))
     """
 )
+
+# No roster is as long. Beyond it lie phone numbers and identity numbers that somebody tries in a member's place.
+LARGEST_MEMBER = 10**10 - 1
 
 
 class Person(NamedTuple):

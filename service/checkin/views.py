@@ -8,13 +8,15 @@ from flask.sansio.blueprints import BlueprintSetupState
 from marshmallow import ValidationError
 
 from service.auth import granted, member_required, roomy
-from service.checkin import annulling, desk, refusals, rules
+from service.checkin import annulling, calling, desk, refusals, rules
 from service.checkin.models import CheckIn, Refusal
 from service.checkin.records import Attempt, check_ins_of
 from service.checkin.schemas import (
     AnnulIn,
     BatchIn,
     BatchOut,
+    CallIn,
+    CallOut,
     CheckInOut,
     EntryIn,
     OwnIn,
@@ -23,10 +25,11 @@ from service.checkin.schemas import (
     SettlementIn,
 )
 from service.checkin.scope import activity_of, reached
+from service.checkin.together import Together
 from service.checkin.turnout import Teller
 from service.clock import now as read_clock
 from service.errors import ServiceError, language_of_request, problem
-from service.limits import per_account
+from service.limits import per_account, per_account_here
 
 bp = APIBlueprint("checkin", __name__, tag="Check-in")
 
@@ -34,6 +37,7 @@ ACTIVITY = "/activities/<int(max=9223372036854775807):activity_id>"
 CHECK_IN = f"{ACTIVITY}/check-ins/<int(max=9223372036854775807):check_in_id>"
 # 500 entries with a reason each, escaped.
 BATCH_BYTES = 1024 * 1024
+TOGETHER = Together()
 
 
 @bp.record_once
@@ -46,7 +50,7 @@ def register(state: BlueprintSetupState) -> None:
 
 @bp.post(f"{ACTIVITY}/check-ins")
 @member_required
-@per_account
+@per_account_here
 @bp.input(OwnIn)
 @bp.output(CheckInOut, status_code=201)
 @bp.doc(
@@ -65,7 +69,7 @@ def check_in(activity_id: int, json_data: dict[str, Any]) -> tuple[dict[str, Any
     method = "self" if json_data["code"] is None else "onsite_qr"
     who = {"member": actor.member, "organisation": actor.organisation, "place": actor.place}
     attempt = Attempt(**who, method=method, **json_data)
-    [answer] = rules.check_in(activity_id, [attempt], read_clock())
+    answer = TOGETHER.check_in(activity_id, attempt)
     if answer.record is None:
         raise refused(answer.refusal)
     return answer.record._asdict(), 200 if answer.repeat else 201
@@ -140,6 +144,19 @@ def annul(activity_id: int, check_in_id: int, json_data: dict[str, Any]) -> dict
     visible = reached(g.organiser, CheckIn.member_id, now)
     done = annulling.annul(activity_id, check_in_id, visible=visible, by=g.organiser.id, now=now, **json_data)
     return done._asdict()
+
+
+@bp.post(f"{ACTIVITY}/check-in-calls")
+@granted("activities")
+@per_account
+@bp.input(CallIn)
+@bp.output(CallOut)
+def call(activity_id: int, json_data: dict[str, Any]) -> Any:
+    """Ask everybody in a sitting's streams to check in now
+
+    Their pages show it within seconds. Asked again within half a minute it is the same call.
+    """
+    return calling.call(g.organiser, activity_id, json_data["sitting"], read_clock())
 
 
 @bp.get(f"{ACTIVITY}/check-in-refusals")

@@ -6,7 +6,8 @@ out), and `stale` says for how long.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from service.home import home_of, rehearses
 from service.live.clerk import Link
@@ -20,11 +21,19 @@ SELECT s.id, s.grace_seconds, extract(epoch FROM s.opens_at)::float8, extract(ep
        a.attendance,
        ARRAY(SELECT o.path FROM activity_invitations i JOIN organisations o ON o.id = i.organisation_id
              WHERE i.activity_id = a.id),
-       s.shards, a.rehearsal
+       s.shards, a.rehearsal, a.id, t.id, t.checkin_called_at
 FROM streams s JOIN sittings t ON t.id = s.sitting_id JOIN activities a ON a.id = t.activity_id
 WHERE s.closes_at > now() - make_interval(days => %s) OR s.id = ANY(%s::bigint[])
 """
 _DENIALS = "SELECT session_id FROM denials WHERE expires_at > now()"
+
+
+class Call(NamedTuple):
+    """That everybody was asked to check in, to which sitting of which activity, and when."""
+
+    activity: int
+    sitting: int
+    called_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,7 @@ class Policy:
     invited: tuple[str, ...]
     shards: int = 1
     rehearsal: bool = False
+    call: Call | None = None
 
     def invites(self, organisation: str) -> bool:
         """Whether a member at this path may come: synthetic ones to rehearsals only, real ones to none.
@@ -80,7 +90,12 @@ def load(connection: Link, asked: Collection[int] = ()) -> Rules:
 
 def read_policies(rows: Iterable[tuple[Any, ...]]) -> dict[int, Policy]:
     """Policies by stream from rows of the query."""
-    return {
-        stream: Policy(grace, opens, closes, attendance == "rostered", tuple(invited), shards, rehearsal)
-        for stream, grace, opens, closes, attendance, invited, shards, rehearsal in rows
-    }
+    return {stream: _read_policy(*rest) for stream, *rest in rows}
+
+
+def _read_policy(
+    grace: int, opens: float, closes: float, attendance: str, invited: list[str], shards: int, rehearsal: bool,
+    activity: int, sitting: int, called_at: datetime | None,
+) -> Policy:  # fmt: skip
+    call = Call(activity, sitting, called_at) if called_at else None
+    return Policy(grace, opens, closes, attendance == "rostered", tuple(invited), shards, rehearsal, call)

@@ -17,6 +17,7 @@ from service.live.scripts import slots_of
 from service.live.tally import Tally
 
 if TYPE_CHECKING:
+    from service.live.admission import Policy
     from service.live.connection import Connection
     from service.live.gateway import Gateway
 
@@ -26,10 +27,11 @@ SLICE = 250
 class Audience:
     """The members of one stream that this worker holds, and what they are told."""
 
-    def __init__(self, stream: int, gateway: Gateway, *, shards: int = 1) -> None:
+    def __init__(self, stream: int, gateway: Gateway, policy: Policy) -> None:
         self.stream = stream
         self.gateway = gateway
-        self.tallies = tuple(Tally(slot, self) for slot in slots_of(stream, shards))
+        self.tallies = tuple(Tally(slot, self) for slot in slots_of(stream, policy.shards))
+        self._call = policy.call
         self.connections: set[Connection] = set()
         self._answered: list[tuple[Connection, str]] = []
         self._push_at = gateway.now() + self._jittered()
@@ -122,11 +124,21 @@ class Audience:
             "as_of": iso(min(reply.as_of for reply in replies)),
         }
 
+    def follow(self, policy: Policy) -> None:
+        """Tell everybody here that they are asked to check in, once for each time that they are."""
+        call = policy.call
+        if call is not None and call != self._call:
+            self._call = call
+            asked = {"stream": self.stream, **call._asdict(), "called_at": iso(call.called_at)}
+            self._tell(packets.event_frame("check_in_now", asked))
+
     def push(self) -> None:
         """Tell everybody here the count: the last known one, which says of when it is and how good."""
         if self.connections:
-            frame = packets.event_frame("count", self._figures())
-            self._push_slice(list(self.connections), frame, 0)
+            self._tell(packets.event_frame("count", self._figures()))
+
+    def _tell(self, frame: bytes) -> None:
+        self._push_slice(list(self.connections), frame, 0)
 
     def _push_slice(self, connections: list[Connection], frame: bytes, start: int) -> None:
         for connection in connections[start : start + SLICE]:

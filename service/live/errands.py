@@ -7,7 +7,7 @@ what was asked. The queue is bounded and so is the wait: who is told `busy` was 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from service.errors import ServiceError, problem
+from service.frequency import Frequency
 from service.live import packets
 from service.live.protocol import CONNECTED
 from service.live.turns import Turns
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 BATCH: Final = 500
 WAITING_LIMIT: Final = 10_000
 PATIENCE_SECONDS: Final = 5.0  # of a request before its batch begins, and of a batch
-MINUTE_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = 2
 
 log = structlog.get_logger(__name__)
@@ -77,8 +77,7 @@ class Errands:
         self._under_way: list[Errand] = []
         self._busy = False
         self._give_up_at = 0.0
-        self._lately: Counter[int] = Counter()  # requests of each member in this minute
-        self._minute_ends = 0.0
+        self._frequency = Frequency()
 
     @property
     def waiting(self) -> int:
@@ -90,8 +89,8 @@ class Errands:
         now, where = self._gateway.now(), connection.attribution
         asked = Asked(connection.member, where.organisation, where.place, arguments)
         errand = Errand(connection, ack, asked, now + PATIENCE_SECONDS)
-        if self._too_often(connection.member, now):
-            self._tell(errand, errand.told(ServiceError("too_many_requests", retry_after=self._minute_left(now))))
+        if wait := self._frequency.wait(connection.member, self._gateway.config.account_requests_per_minute, now):
+            self._tell(errand, errand.told(ServiceError("too_many_requests", retry_after=wait)))
         elif self.waiting >= WAITING_LIMIT:
             self._tell(errand, errand.told(ServiceError("busy", retry_after=RETRY_SECONDS)))
         else:
@@ -138,16 +137,6 @@ class Errands:
         connection = errand.connection
         if errand.ack and connection.state == CONNECTED and connection.member == errand.asked.member:
             connection.write(frame)
-
-    def _too_often(self, member: int, now: float) -> bool:
-        if now >= self._minute_ends:
-            self._minute_ends = now + MINUTE_SECONDS
-            self._lately.clear()
-        self._lately[member] += 1
-        return self._lately[member] > self._gateway.config.account_requests_per_minute
-
-    def _minute_left(self, now: float) -> int:
-        return max(1, round(self._minute_ends - now))
 
 
 def served(handler: Handler, errands: Sequence[Errand], now: datetime) -> list[Told]:

@@ -329,7 +329,7 @@ class Gateway:
                 connection.leave()
             audience = self.audiences.get(stream)
             if audience is None:
-                audience = self.audiences[stream] = Audience(stream, self, shards=policy.shards)
+                audience = self.audiences[stream] = Audience(stream, self, policy)
             connection.join(audience)
             self.counters.joined += 1
         if ack:
@@ -355,6 +355,9 @@ class Gateway:
                 connection.leave()
                 connection.close(websocket.POLICY, "token_denied")
         self._denied = denied
+        for stream, audience in self.audiences.items():
+            if policy := self.books.rules.policies.get(stream):
+                audience.follow(policy)
         begun = self.books.refreshes
         ready = [join for join in self._waiting if join.refreshes < begun]
         # A refresh that had begun before the question was asked may have missed what was asked for.

@@ -50,6 +50,8 @@ class Numbers:
         self.written = metrics.Running(board.counter("gateway_stays_written", "Rows of stays written."))
         self.lost = metrics.Running(board.counter("gateway_stays_lost", "Stays that found no room or were refused."))
         self.rules_age = board.gauge("gateway_rules_age_seconds", "Since deny list and streams were read.", over="max")
+        self.asked = board.gauge("gateway_requests_waiting", "Requests to other rooms without an answer yet.")
+        self.served = metrics.Running(board.counter("gateway_requests_done", "Requests answered by other rooms."))
         self.undecided = board.gauge("gateway_joins_waiting", "Joins that wait for the rules of their stream.")
 
     def refused(self, totals: dict[str, int]) -> None:
@@ -128,6 +130,8 @@ class Meter:
         # Every join begins a stay, so what is not here any more has ended.
         numbers.leaves.tell(counters.joined - sum(len(one.connections) for one in gateway.audiences.values()))
         numbers.undecided.set(gateway.undecided)
+        numbers.asked.set(sum(one.waiting for one in gateway.errands.values()))
+        numbers.served.tell(sum(one.done for one in gateway.errands.values()))
         if gateway.reception is not None:
             numbers.buffered.set(gateway.reception.buffered)
             numbers.behind.set(gateway.reception.behind)

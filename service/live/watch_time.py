@@ -14,6 +14,16 @@ from service.live.models import Stay
 from service.scope import everything, scoped
 
 EVERYBODY = true()
+# Who watched an activity's streams for at least so many seconds, two at once counted once, by the same closed stays.
+WATCHERS = """
+    SELECT member_id FROM (
+        SELECT member_id, unnest(range_agg(tstzrange(joined_at, left_at))) AS span
+        FROM stays /* scope: one activity */
+        WHERE left_at IS NOT NULL AND {who} AND stream_id IN (
+            SELECT t.id FROM streams t JOIN sittings s ON s.id = t.sitting_id WHERE s.activity_id = :activity)
+        GROUP BY member_id
+    ) spans GROUP BY member_id HAVING sum(extract(epoch FROM upper(span) - lower(span))) >= :seconds
+"""
 
 
 def watch_seconds(stream: int, whose: ColumnElement[bool] = EVERYBODY) -> Decimal:

@@ -31,6 +31,16 @@ from service.tokens import DenyList
 COOKIE = "chunshui_organiser"
 DEVICE_COOKIE = "chunshui_device"
 
+# Bodies that no form can send: a page of another site would have to ask first.
+BODIES = {
+    "",
+    "application/json",
+    "application/octet-stream",
+    "application/vnd.ms-excel",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "text/csv",
+}
+
 log = logging.getLogger(__name__)
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -112,7 +122,7 @@ def refuse_other_sites() -> None:
     is_upload = (
         uploads and request.mimetype == "multipart/form-data" and "text/html" not in request.accept_mimetypes.values()
     )
-    if not is_upload and request.mimetype not in ("", "application/json"):
+    if not is_upload and request.mimetype not in BODIES:
         raise ServiceError("unsupported_media_type")
 
 

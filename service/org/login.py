@@ -81,10 +81,10 @@ def log_in(
 
 
 def admitted(user: WechatUser, invitation: str | None, phone: Callable[[], str] | None, now: datetime) -> MemberFacts:
-    """The active member that `user` is bound to, or is from now on; a refusal is noted."""
+    """The member, not one who has left, that `user` is bound to, or is from now on; a refusal is noted."""
     try:
         member = recognised(user) or newly_bound(user, invitation, phone, now)
-        if member.status != "active":
+        if member.status == "left":
             raise ServiceError("forbidden")
     except ServiceError as refusal:
         db.session.rollback()
@@ -119,7 +119,7 @@ def refresh(token: str, now: datetime) -> Login:
         db.session.commit()
         raise ServiceError("refresh_reused")
     member = member_facts(found.member)
-    if found.expires_at <= now or member is None or member.status != "active":
+    if found.expires_at <= now or member is None or member.status == "left":
         raise ServiceError("refresh_invalid")
     fresh, expires = secrets.token_urlsafe(32), now + timedelta(days=settings().refresh_token_days)
     rotated = {"session": found.session, "used": found.id, "now": now, "expires": expires}

@@ -31,6 +31,10 @@ PATH = Text(collation="C")
 LEVELS = ("province", "prefecture", "county", "township")
 # 联建功能型、议事型、服务型党组织
 JOINT_KINDS = ("functional", "deliberative", "service")
+# 在册、流动、出国（境）、失去联系、已转出
+STATUSES = ("active", "floating", "abroad", "out_of_contact", "left")
+# 正式党员、预备党员
+CATEGORIES = ("full", "probationary")
 ORGANISATION_LEVELS = ("province", "city", "county", "township", "branch")
 
 
@@ -121,19 +125,24 @@ class Organisation(Base):
     keeps="erased",
     internal="rehearsal erased_at",
     personal="id name",
-    sensitive="organisation_id place_code status",
+    sensitive="organisation_id place_code status category",
 )
 class Member(Scoped, Base):
     """A member with a home branch and, where known, a present place. The id is the dense member number."""
 
     __tablename__ = "members"
-    __table_args__ = (CheckConstraint("status IN ('active', 'left')", name="status"),)
+    __table_args__ = (
+        CheckConstraint(f"status IN {STATUSES}", name="status"),
+        CheckConstraint(f"category IN {CATEGORIES}", name="category"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(Text)
     organisation_id: Mapped[int] = mapped_column(ForeignKey("organisations.id"), index=True)
     place_code: Mapped[str | None] = mapped_column(ForeignKey("divisions.code"))
+    # As of today; since when, and what was before, is in `service.org.people.standings`.
     status: Mapped[str] = mapped_column(Text, server_default="active")
+    category: Mapped[str | None] = mapped_column(Text)
     # A synthetic member, who takes part in rehearsals only; every list and figure of members leaves it out.
     rehearsal: Mapped[bool] = mapped_column(server_default=text("false"))
     # When the person was erased: what is left is a number that nothing leads from.

@@ -15,7 +15,7 @@ from service.scope import scoped
 
 
 def remindable(*which: ColumnElement[bool]) -> Asked:
-    """The active members for whom `which`, conditions on members and their branches, hold."""
+    """The members, not those who left, for whom `which`, conditions on members and their branches, hold."""
     config: Config = current_app.config["CHUNSHUI"]
     bound = and_(WechatIdentity.member_id == Member.id, WechatIdentity.appid == config.wechat_appid)
     columns: tuple[Any, ...] = (
@@ -26,7 +26,7 @@ def remindable(*which: ColumnElement[bool]) -> Asked:
     )
     joined = select(*columns).join(Organisation, Organisation.id == Member.organisation_id)
     people = joined.outerjoin(WechatIdentity, bound)
-    return cast(Asked, scoped(people, Member.status == "active", Member.rehearsal.is_(False), *which))
+    return cast(Asked, scoped(people, Member.status != "left", Member.rehearsal.is_(False), *which))
 
 
 def _consents() -> ColumnElement[bool]:

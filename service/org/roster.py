@@ -120,6 +120,6 @@ def bind(user: WechatUser, invitation: str, now: datetime) -> MemberFacts:
     """
     db.session.execute(BIND, asdict(user) | {"code_hash": hashed(invitation), "now": now})
     member = bound_member(user.appid, user.openid)
-    if member is None or member.status != "active":
+    if member is None or member.status == "left":
         raise ServiceError("invitation_invalid")
     return member

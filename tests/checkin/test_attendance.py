@@ -47,11 +47,12 @@ def missing(day: Activity, path: str) -> list[int]:
 def test_everybody_counts_once_at_home_and_who_stays_is_shown_apart(city: City, day: Activity) -> None:
     assert come(day, city.ana, city.dan) == ["accepted"] * 2
     found = figures.rostered(day.id, city.city.path)
-    assert found.all == Sums(expected=3, present=1)
-    assert found.children == {city.east.id: Sums(expected=2, present=1), city.west.id: Sums(expected=1)}
-    assert found.staying == Sums(expected=1, present=1)
+    assert found.all == Sums(expected=3, present=1, completed=1)
+    east = Sums(expected=2, present=1, completed=1)
+    assert found.children == {city.east.id: east, city.west.id: Sums(expected=1)}
+    assert found.staying == Sums(expected=1, present=1, completed=1)
     assert found.all == sum(found.children.values(), Sums())
-    assert figures.rostered(day.id, city.away.path).all == Sums(expected=1, present=1)
+    assert figures.rostered(day.id, city.away.path).all == found.staying
     assert figures.rostered(day.id, city.province.path).all == found.all
     assert figures.rostered(day.id, city.west.path).staying == Sums()
 
@@ -62,7 +63,7 @@ def test_leave_counts_once_approved_and_not_for_who_came_all_the_same(city: City
         leaves.decide(day.id, leave.id, approved=True, visible=true(), by=7, now=NOW)
     come(day, city.ana)
     sums = of(day, city.city.path)
-    assert sums == Sums(expected=3, present=1, on_leave=1)
+    assert sums == Sums(expected=3, present=1, on_leave=1, completed=1)
     assert (sums.absent, sums.rate("expected"), sums.rate("expected_less_leave")) == (1, 0.3333, 0.5)
     assert missing(day, city.city.path) == [city.cleo.id]
 
@@ -98,7 +99,7 @@ def test_guests_come_and_are_never_in_the_ratio(db: Session, city: City, day: Ac
         lists.add_guest(day.id, guest.id, by=7, now=NOW)
     assert come(day, guest, city.ana) == ["accepted"] * 2
     found = figures.rostered(day.id, city.east.path)
-    assert (found.guests, found.all) == (1, Sums(expected=2, present=1))
+    assert (found.guests, found.all) == (1, Sums(expected=2, present=1, completed=1))
 
 
 def test_an_open_activity_has_who_came_and_nothing_else(db: Session, city: City) -> None:
@@ -123,7 +124,7 @@ def test_methods_are_reported_apart_and_a_proxy_stands_once_confirmed(db: Sessio
         annulling.confirm(day.id, proxy, visible=true(), by=7, now=NOW)
     for _ in range(2):
         annulling.confirm(day.id, proxy, visible=true(), by=8, now=NOW)
-    assert of(day, city.city.path) == Sums(expected=3, present=3)
+    assert of(day, city.city.path) == Sums(expected=3, present=3, completed=3)
 
 
 def test_a_proxy_that_nobody_confirmed_keeps_no_member_from_checking_in(db: Session, city: City, day: Activity) -> None:
@@ -181,7 +182,7 @@ def test_a_make_up_is_a_record_of_its_own_and_the_absence_stays(db: Session, cit
     first, repeat = make_up(day, city.ana, effort())
     assert not repeat
     assert make_up(day, city.ana, effort()) == (first, True)
-    assert of(day, city.city.path) == Sums(expected=3, made_up=1)
+    assert of(day, city.city.path) == Sums(expected=3, made_up=1, completed=1)
     assert city.ana.id in missing(day, city.city.path)
     for what, code in ((effort(reason="x"), "reference_reused"), (effort(reference="make-up-2"), "made_up")):
         with pytest.raises(ServiceError, match=code):

@@ -108,8 +108,8 @@ def test_figures_missing_and_leave_at_ones_own_node(desk: Any, city: City, day: 
     assert desk.put(f"{path}/leaves/{leave['id']}/decision", json={"approved": True}).json["state"] == "approved"
     found = desk.get(f"{path}/attendance", query_string=node).json
     assert found["sums"] == {
-        "expected": 2, "exempt": 0, "present": 1, "exempt_present": 0, "on_leave": 1, "made_up": 0, "absent": 0,
-        "rate": 0.5,
+        "expected": 2, "exempt": 0, "present": 1, "exempt_present": 0, "on_leave": 1, "made_up": 0, "completed": 1,
+        "absent": 0, "rate": 0.5,
     }  # fmt: skip
     assert (found["unit"], found["denominator"], found["basis"]) == ("member", "expected", "exact")
     assert desk.get(f"{path}/missing", query_string=node).json == {"missing": [], "after": None}
@@ -135,7 +135,8 @@ def test_a_member_undoes_asks_for_leave_and_takes_it_back(client: Any, city: Cit
 def test_a_member_sees_how_he_stands(client: Any, city: City, day: Activity) -> None:
     path, ana, dan = f"/api/v1/activities/{day.id}", bearer(member=city.ana), bearer(member=city.dan)
     before = client.get(f"{path}/my-attendance", headers=ana).json
-    assert before == {"expected": None, "leave": None, "make_up": None, "make_up_until": None}
+    credit = {"source": None, "missing": ["check_in"], "asked": {"live_minutes": 0, "replay": False}}
+    assert before == {"expected": None, "leave": None, "make_up": None, "make_up_until": None, "credit": credit}
     client.put(f"{path}/leave", json={"reason": "出差"}, headers=ana)
     roster.freeze(day.id, read_clock())
     asked = client.get(f"{path}/my-attendance", headers=ana).json

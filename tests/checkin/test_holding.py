@@ -9,11 +9,13 @@ from service import audit
 from service.checkin import annulling
 from service.checkin.attendance import figures, leaves, lists, make_ups, roster
 from service.checkin.attendance.make_ups import Effort
+from service.checkin.flags.models import DeviceMark
 from service.checkin.holding import DATED
 from service.checkin.models import CheckIn
 from service.extensions import Base
 from service.org.person import rights
 from tests.checkin.people import DAY, NOW, come, make_city, make_day
+from tests.factories import make_flag
 
 LATER = NOW + timedelta(days=40)
 
@@ -25,8 +27,9 @@ def test_names_leave_every_table_of_attendance_and_every_figure_stays(db: Sessio
     lists.add_guest(day.id, city.dan.id, by=7, now=NOW)
     come(day, city.ana, city.dan, now=NOW - timedelta(hours=2))
     roster.freeze(day.id, NOW)
-    come(day, city.ana, city.dan, reference="phone-of-ana")
+    come(day, city.ana, city.dan, reference="phone-of-ana", device="phone-of-both")
     [row] = db.query(CheckIn).filter_by(member_id=city.ana.id)
+    make_flag(day, row.id, now=NOW, note="高龄体弱")
     annulling.annul(day.id, row.id, visible=true(), by=7, reason="高龄体弱", now=NOW)
     for member in (city.ana, city.ben):
         leave = leaves.ask(day.id, member.id, reason="高龄体弱", by=None, now=NOW)
@@ -34,7 +37,9 @@ def test_names_leave_every_table_of_attendance_and_every_figure_stays(db: Sessio
     effort = Effort(reference="make-up-1", kind="replay", reason="高龄体弱", happened_at=NOW)
     make_ups.make_up(day.id, city.cleo.id, effort, by=7, now=NOW)
     before = figures.rostered(day.id, city.city.path)
+    assert db.query(DeviceMark).count() == 2
     rights.erase(city.ana.id, actor=audit.OPERATOR, now=LATER)
+    assert db.query(DeviceMark).count() == 1
     assert figures.rostered(day.id, city.city.path) == before
     rights.age(LATER, 20)
     assert figures.rostered(day.id, city.city.path) == before

@@ -12,6 +12,7 @@ from service.errors import ServiceError
 from service.home import rehearsed
 from service.org.entries import Entry
 from service.org.models import Member
+from service.org.people import standings
 from service.org.people.models import FormerHome
 from service.org.tree import changes
 from tests.checkin.people import DAY, NOW, attach, come, long_ago, make_city, make_day
@@ -42,6 +43,42 @@ def test_everybody_below_the_invited_is_on_it_once(db: Session) -> None:
     assert (frozen.expected, frozen.exempt, frozen.as_of, frozen.unit, frozen.denominator) == (
         2, 1, DAY, "member", "expected"
     )  # fmt: skip
+
+
+def test_the_status_of_the_day_says_who_is_expected(db: Session) -> None:
+    """What is entered late of an earlier day counts; what holds from a later day does not."""
+    city = make_city()
+    for member, status, days in (
+        (city.ana, "floating", -3), (city.ben, "abroad", 0), (city.ben, "left", 1), (city.cleo, "out_of_contact", -1),
+    ):  # fmt: skip
+        since, now = DAY + timedelta(days), NOW + timedelta(2)
+        standings.enter(member, "status", status, since=since, now=now)
+    db.commit()
+    activity = make_day(city)
+    roster.freeze(activity.id, NOW + 30 * HOUR)
+    standing = {member: how for member, (_, _, how) in entries(activity, db).items()}
+    assert standing == {city.ana.id: "expected", city.ben.id: "exempt", city.cleo.id: "exempt"}
+    assert come(activity, city.cleo) == ["accepted"]
+
+
+def test_what_happened_on_the_day_after_the_start_comes_too_late(db: Session) -> None:
+    city = make_city()
+    for member, hours in ((city.ana, -3), (city.cleo, 1)):
+        standings.enter(member, "status", "abroad", since=DAY, now=NOW + hours * HOUR)
+    db.commit()
+    activity = make_day(city)
+    roster.freeze(activity.id, NOW + 2 * HOUR)
+    standing = {member: how for member, (_, _, how) in entries(activity, db).items()}
+    assert standing == {city.ana.id: "exempt", city.ben.id: "expected", city.cleo.id: "expected"}
+
+
+def test_who_was_expected_that_day_stays_so_when_he_has_left_since(db: Session) -> None:
+    city = make_city()
+    standings.enter(city.cleo, "status", "left", since=DAY + timedelta(1), now=NOW + timedelta(2))
+    db.commit()
+    activity = make_day(city)
+    roster.freeze(activity.id, NOW + 30 * HOUR)
+    assert entries(activity, db)[city.cleo.id][2] == "expected"
 
 
 def test_freezing_again_and_moving_later_change_nothing(db: Session) -> None:

@@ -138,11 +138,13 @@ def children(pid: int) -> list[int]:
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+VOLATILE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
 @contextmanager
-def staged(folder: Path) -> Iterator[Stage]:
-    """Start the servers and make the schema."""
-    volatile = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-    stage = Stage(embedded.Postgres(folder, volatile), embedded.Valkey(folder))
+def staged(folder: Path, settings: dict[str, str] = VOLATILE) -> Iterator[Stage]:
+    """Start the servers, PostgreSQL with these `settings`, and make the schema."""
+    stage = Stage(embedded.Postgres(folder, settings), embedded.Valkey(folder))
     stage.postgres.start()
     stage.valkey.start()
     with create_core(stage.config()).app_context():

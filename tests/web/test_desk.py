@@ -139,28 +139,32 @@ def test_forty_ticked_offline_and_synchronised_twice_stay_forty(
         assert one.page.evaluate("sessionStorage.length") == 0
 
 
-def test_a_tick_is_taken_back_before_it_is_sent_and_with_a_reason_afterwards(
+def test_a_tick_is_taken_back_by_who_set_it_at_once_and_by_another_with_a_reason(
     browser: Browser, house: House, branch: Branch
 ) -> None:
-    with secretary(browser, house.url) as one:
+    with secretary(browser, house.url) as one, secretary(browser, house.url) as other:
         one.log_in(branch, branch.logins[0])
-        first, second = branch.names[:2]
+        first, second, third = branch.names[:3]
         one.page.context.set_offline(True)
-        one.tick(first)
-        one.tick(second)
-        one.tick(first)
-        one.told("已存 1 条")
+        for name in (first, second, third, first):
+            one.tick(name)
+        one.told("已存 2 条")
         one.page.context.set_offline(False)
         one.told("已全部同步")
-        assert branch.counted() == 1
+        assert branch.counted() == 2
         one.page.get_by_role("button", name=second).first.click()
-        one.press("撤销")
-        expect(one.page.get_by_role("button", name="确认撤销")).to_be_disabled()
-        one.page.get_by_label("撤销原因（必填）").fill("点错了人")
-        one.press("确认撤销")
-        expect(one.page.get_by_text("已撤销：点错了人")).to_be_visible()
-        expect(one.page.get_by_test_id("missing")).to_have_text(str(FORTY))
-        assert branch.counted("annulled_at IS NOT NULL AND annul_reason = '点错了人'") == 1
+        one.press("点错了，撤回")
+        expect(one.page.get_by_text("已撤回")).to_be_visible()
+        other.log_in(branch, branch.logins[1])
+        other.page.get_by_role("button", name=third).first.click()
+        other.press("撤销")
+        expect(other.page.get_by_role("button", name="确认撤销")).to_be_disabled()
+        other.page.get_by_label("撤销原因（必填）").fill("没有来")
+        other.press("确认撤销")
+        expect(other.page.get_by_text("已撤销：没有来")).to_be_visible()
+        expect(other.page.get_by_test_id("missing")).to_have_text(str(FORTY))
+        assert branch.counted() == 0
+        assert branch.counted("annul_reason IN ('undone', '没有来')") == 2
 
 
 def test_a_proxy_needs_a_reason_and_a_second_person(browser: Browser, house: House, branch: Branch) -> None:

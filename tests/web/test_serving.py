@@ -22,7 +22,7 @@ def policy_of(answer: TestResponse) -> dict[str, list[str]]:
     return {name: values for name, *values in parts}
 
 
-@pytest.mark.parametrize("path", ["/", "/m/"])
+@pytest.mark.parametrize("path", ["/", "/m/", "/desk/", "/gate/", "/console/"])
 def test_an_entry_page_is_asked_for_anew_and_lets_only_our_own_scripts_run(client: FlaskClient, path: str) -> None:
     answer = got(client, path)
     assert answer.status_code == 200
@@ -67,4 +67,4 @@ def test_pages_that_were_never_built_say_so(
 
 def test_the_pages_are_told_the_demo_and_the_phone_page(client: FlaskClient) -> None:
     answer = client.get("/m/settings.json", base_url="http://192.168.1.20:8000")
-    assert answer.json == {"demo": False, "phone": "http://192.168.1.20:8000/m/"}
+    assert answer.json == {"demo": False, "phone": "http://192.168.1.20:8000/m/", "provider": None}

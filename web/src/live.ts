@@ -50,6 +50,13 @@ export interface Count {
   basis: Basis
   as_of: string
 }
+/** A host asks everybody in the stream to check in now. */
+export interface Call {
+  stream: number
+  activity: number
+  sitting: number
+  called_at: string
+}
 type Ack = { ok: true } | { ok: false; error: unknown }
 
 const RECONNECT = { reconnectionDelay: 500, reconnectionDelayMax: 8_000, randomizationFactor: 0.5 }
@@ -120,6 +127,7 @@ export type Presence = 'connecting' | 'joined' | 'reconnecting' | 'left'
 interface RoomEvents {
   presence: (presence: Presence) => void
   count: (count: Count) => void
+  called: (call: Call) => void
   refused: (problem: Problem) => void
 }
 interface Credentials {
@@ -153,6 +161,7 @@ export class Room {
     this.socket.on('count', (count: Count) => {
       if (count.stream === stream) on.count(count)
     })
+    this.socket.on('check_in_now', (call: Call) => on.called(call))
     this.socket.on('closing', (problem: unknown) => this.refuse(asProblem(problem))) // opened elsewhere: stay away
     this.socket.on('disconnect', (reason) => {
       if (!this.inside) return

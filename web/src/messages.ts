@@ -1,11 +1,15 @@
 /** Every text of the pages, Chinese and English; the compiler holds the two complete. */
 
+import { en as consoleEn, zh as consoleZh } from './console/messages'
 import { en as deskEn, zh as deskZh } from './desk/messages'
 import { en as gateEn, zh as gateZh } from './gate/messages'
+import { en as phoneEn, zh as phoneZh } from './phone/messages'
 
 export const zh = {
+  ...consoleZh,
   ...deskZh,
   ...gateZh,
+  ...phoneZh,
   wallTitle: '春水 · 实时大屏',
   phoneTitle: '春水 · 主题党日',
   brand: '春水',
@@ -48,6 +52,8 @@ export const zh = {
 
   chooseActivity: '选择活动',
   otherActivities: '换一场活动',
+  toDesk: '支部点名',
+  toConsole: '管理',
   noActivities: '您的组织名下还没有活动。',
   stream: '直播',
   stateNow: '进行中',
@@ -171,32 +177,19 @@ export const zh = {
   checkInNote: '签到自愿，不影响观看',
   checkInOpens: '签到 {time} 开始',
   checkInClosed: '签到已于 {time} 结束',
+  checkInCalled: '主持人请您现在签到',
   checkInPending: '尚未收到确认，网络恢复后自动重试',
   checkedInAt: '{time} 签到成功',
-  checkedInOnSite: '现场已签到',
-  undoCheckIn: '签错了，撤销',
-  checkInUndone: '已撤销签到，可以重新签到。',
-  scanAgain: '请再扫一次现场屏幕上的二维码。',
-  cancel: '取消',
-  askLeave: '来不了？向支部请假',
-  leaveReason: '请假原因',
-  sendLeave: '提交',
-  withdrawLeave: '取消请假',
-  my_leave_asked: '已申请请假，等待支部答复',
-  my_leave_approved: '支部已准假',
-  my_leave_declined: '支部未准假',
-  madeUpMine: '已补学',
-  makeUpOpen: '可以补学',
-  makeUpHow: '{day}前观看回放或参加别处的活动，由支部登记。',
-  makeUpWatch: '去看回放',
   offline: '手机当前没有网络',
 } as const
 
 export type MessageKey = keyof typeof zh
 
 export const en: Record<MessageKey, string> = {
+  ...consoleEn,
   ...deskEn,
   ...gateEn,
+  ...phoneEn,
   wallTitle: 'Chunshui · live wall',
   phoneTitle: 'Chunshui · themed day',
   brand: 'Chunshui',
@@ -208,7 +201,7 @@ export const en: Record<MessageKey, string> = {
   listSeparator: ', ',
   loading: 'Loading…',
 
-  organiserLogIn: 'Organisers’ log-in',
+  organiserLogIn: 'Organiser log-in',
   login: 'Login',
   password: 'Password',
   logIn: 'Log in',
@@ -239,6 +232,8 @@ export const en: Record<MessageKey, string> = {
 
   chooseActivity: 'Choose an activity',
   otherActivities: 'Other activity',
+  toDesk: 'Roll call',
+  toConsole: 'Console',
   noActivities: 'Your organisation has no activities yet.',
   stream: 'Stream',
   stateNow: 'Now',
@@ -364,23 +359,8 @@ export const en: Record<MessageKey, string> = {
   checkInNote: 'Voluntary; watching does not depend on it',
   checkInOpens: 'Check-in opens {time}',
   checkInClosed: 'Check-in closed {time}',
+  checkInCalled: 'The host asks you to check in now',
   checkInPending: 'Not confirmed yet; repeated by itself when the network returns',
   checkedInAt: 'Checked in at {time}',
-  checkedInOnSite: 'Checked in on site',
-  undoCheckIn: 'A mistake? Take it back',
-  checkInUndone: 'Taken back; you can check in again.',
-  scanAgain: 'Please scan the code on the wall once more.',
-  cancel: 'Cancel',
-  askLeave: 'Cannot come? Ask for leave',
-  leaveReason: 'Why you cannot come',
-  sendLeave: 'Send',
-  withdrawLeave: 'Withdraw',
-  my_leave_asked: 'Leave asked for; your branch will answer',
-  my_leave_approved: 'Your branch approved your leave',
-  my_leave_declined: 'Your branch declined your leave',
-  madeUpMine: 'Made up',
-  makeUpOpen: 'You can make up for it',
-  makeUpHow: 'Watch the replay or attend elsewhere by {day}; your branch records it.',
-  makeUpWatch: 'Watch the replay',
   offline: 'This phone is offline',
 }

@@ -4,14 +4,21 @@ Everybody counts once, at home as of the day. Who stays with a receiving branch 
 added. People and attendances are two units: who came to two sittings is one person and two attendances.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
+from service.checkin.attendance import evidence
+from service.checkin.attendance.completion import SOURCES, Asked, credit
+from service.checkin.attendance.evidence import COLUMNS, WATCHED
 from service.checkin.models import STANDS
 from service.extensions import db
+from service.live.watch_time import WATCHERS
+
+NOTHING = Asked()
 
 # Below a path sort only longer ones: '.' precedes '/', and '/' precedes every digit.
 BELOW = "{0} >= :path AND {0} < :path || '/'"
@@ -20,42 +27,41 @@ CHILD = "split_part(substr({0}, length(:path) + 2), '.', 1)"
 # Looked up row by row through indexes, and not joined: a roster is asked about seconds after it was written, when the
 # planner knows nothing of it yet and would join it in a loop.
 ROWS = f"""
-    SELECT r.home_path, r.member_id, r.standing,
-        EXISTS (SELECT FROM check_ins /* scope: one activity */
-            WHERE check_ins.activity_id = r.activity_id AND check_ins.member_id = r.member_id AND {STANDS}) AS came,
+    SELECT r.home_path, r.member_id, r.standing, {COLUMNS},
         EXISTS (SELECT FROM leaves l /* scope: one activity */
-            WHERE l.activity_id = r.activity_id AND l.member_id = r.member_id AND l.state = 'approved') AS excused,
-        EXISTS (SELECT FROM make_ups u /* scope: one activity */
-            WHERE u.activity_id = r.activity_id AND u.member_id = r.member_id AND u.annulled_at IS NULL) AS made_up
+            WHERE l.activity_id = r.activity_id AND l.member_id = r.member_id AND l.state = 'approved') AS excused
     FROM roster_entries r /* scope: one activity, and a part of the tree */ WHERE r.activity_id = :activity
 """  # noqa: S608 - a condition of our own
-SUMS = """
-    count(*) FILTER (WHERE standing = 'expected') AS expected,
-    count(*) FILTER (WHERE standing = 'exempt') AS exempt,
-    count(*) FILTER (WHERE standing = 'expected' AND came) AS present,
-    count(*) FILTER (WHERE standing = 'exempt' AND came) AS exempt_present,
-    count(*) FILTER (WHERE standing = 'expected' AND NOT came AND excused) AS on_leave,
-    count(*) FILTER (WHERE standing = 'expected' AND NOT came AND made_up) AS made_up
-"""
+EVERY = WATCHERS.format(who="true")
+ALIKE = "standing, there, watched, made_up, excused"
 HOMES = text(
     f"""
     -- scope: an activity, and one node's part of the tree
-    SELECT {CHILD.format("home_path")} AS child, {SUMS}
-    FROM ({ROWS} AND {BELOW.format("r.home_path")}) one GROUP BY 1 ORDER BY 1
+    WITH watchers AS ({EVERY})
+    SELECT {CHILD.format("home_path")} AS child, {ALIKE}, count(*) AS people
+    FROM ({ROWS.format(watched=WATCHED)} AND {BELOW.format("r.home_path")}) one GROUP BY child, {ALIKE} ORDER BY child
     """  # noqa: S608 - conditions of our own
 )
 STAYING = text(
     f"""
     -- scope: an activity, and who stays within one node's part of the tree
-    SELECT {SUMS}
-    FROM ({ROWS} AND {BELOW.format("r.receiving_path")} AND NOT ({BELOW.format("r.home_path")})) one
+    WITH watchers AS ({EVERY})
+    SELECT {ALIKE}, count(*) AS people
+    FROM ({ROWS.format(watched=WATCHED)}
+        AND {BELOW.format("r.receiving_path")} AND NOT ({BELOW.format("r.home_path")})) one GROUP BY {ALIKE}
     """  # noqa: S608 - conditions of our own
 )
 GUESTS = text(
     f"""
     -- scope: an activity, and one node's part of the tree
-    SELECT count(DISTINCT member_id) FROM check_ins LEFT JOIN roster_entries r USING (activity_id, member_id)
-    WHERE activity_id = :activity AND {BELOW.format("organisation_path")} AND {STANDS} AND r.home_path IS NULL
+    WITH watchers AS ({EVERY})
+    SELECT there, {WATCHED} AS watched, NULL AS made_up, count(*) AS people
+    FROM (
+        SELECT member_id, bool_or(method <> 'self') AS there
+        FROM check_ins LEFT JOIN roster_entries e USING (activity_id, member_id)
+        WHERE activity_id = :activity AND {BELOW.format("organisation_path")} AND {STANDS} AND e.home_path IS NULL
+        GROUP BY member_id
+    ) r GROUP BY there, watched
     """  # noqa: S608 - conditions of our own
 )
 METHODS = text(
@@ -72,10 +78,10 @@ MISSING = text(
     f"""
     -- scope: an activity, and one node's part of the tree
     SELECT one.home_path, m.id, m.name
-    FROM ({ROWS} AND {BELOW.format("r.home_path")} AND r.standing = 'expected'
+    FROM ({ROWS.format(watched="false")} AND {BELOW.format("r.home_path")} AND r.standing = 'expected'
         AND (r.home_path, r.member_id) > (:after_path, :after)) one
     JOIN members m ON m.id = one.member_id
-    WHERE NOT came AND NOT excused ORDER BY one.home_path, one.member_id LIMIT :most
+    WHERE there IS NULL AND NOT excused ORDER BY one.home_path, one.member_id LIMIT :most
     """  # noqa: S608 - conditions of our own
 )
 MOST = 500
@@ -91,6 +97,7 @@ class Sums:
     exempt_present: int = 0
     on_leave: int = 0
     made_up: int = 0
+    completed: int = 0
 
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(Sums)})
@@ -112,12 +119,16 @@ class Sums:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Attendance at a node: of all below it, of each child by its number (0: at the node itself), and of others."""
+    """Attendance at a node: of all below it, of each child by its number (0: at the node itself), and of others.
+
+    `credits` are people by the source of their one credit: of those expected; of an open activity, of all who came.
+    """
 
     all: Sums
     children: dict[int, Sums]
     staying: Sums
     guests: int
+    credits: Counter[str]
     methods: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
@@ -129,23 +140,54 @@ class Missing(NamedTuple):
     name: str
 
 
-def rostered(activity: int, path: str) -> Figures:
+def rostered(activity: int, path: str, asked: Asked = NOTHING) -> Figures:
     """The figures of an activity whose roster is frozen, at the node that had this path on its day."""
-    values = {"activity": activity, "path": path}
-    rows = db.session.execute(HOMES, values)
-    children = {int(row.child or 0): Sums(**_without(row, "child")) for row in rows}
-    staying = Sums(**_without(db.session.execute(STAYING, values).one()))
-    guests = db.session.scalar(GUESTS, values) or 0
+    values = evidence.values(activity, asked) | {"path": path}
+    children: dict[int, Sums] = defaultdict(Sums)
+    sources: Counter[str] = Counter()
+    for row in db.session.execute(HOMES, values):
+        source = credit(asked, evidence.of_row(row))
+        children[int(row.child or 0)] += sums_of(row, source)
+        sources[source or ""] += row.people * (row.standing == "expected")
+    others = [sums_of(row, credit(asked, evidence.of_row(row))) for row in db.session.execute(STAYING, values)]
     return Figures(
-        all=sum(children.values(), Sums()), children=children, staying=staying, guests=guests, methods=by_method(values)
+        all=sum(children.values(), Sums()),
+        children=dict(children),
+        staying=sum(others, Sums()),
+        guests=sum(row.people for row in db.session.execute(GUESTS, values)),
+        credits=of_sources(sources),
+        methods=by_method(values),
     )
 
 
-def open_to_all(activity: int, path: str) -> Figures:
-    """The figures of an activity that expects nobody: who came, and how."""
-    values = {"activity": activity, "path": path}
-    guests = db.session.scalar(GUESTS, values) or 0
-    return Figures(all=Sums(), children={}, staying=Sums(), guests=guests, methods=by_method(values))
+def open_to_all(activity: int, path: str, asked: Asked = NOTHING) -> Figures:
+    """The figures of an activity that expects nobody: who came, how, and who has completed it."""
+    values = evidence.values(activity, asked) | {"path": path}
+    sources: Counter[str] = Counter()
+    for row in db.session.execute(GUESTS, values):
+        sources[credit(asked, evidence.of_row(row)) or ""] += row.people
+    guests, by = sources.total(), by_method(values)
+    return Figures(all=Sums(), children={}, staying=Sums(), guests=guests, credits=of_sources(sources), methods=by)
+
+
+def sums_of(row: Any, source: str | None) -> Sums:
+    """Of people who are alike in all that counts."""
+    people, expected, came = row.people, row.standing == "expected", row.there is not None
+    away = people * (expected and not came)
+    return Sums(
+        expected=people * expected,
+        exempt=people * (not expected),
+        present=people * (expected and came),
+        exempt_present=people * (not expected and came),
+        on_leave=away * row.excused,
+        made_up=away * (row.made_up is not None),
+        completed=people * (expected and source is not None),
+    )
+
+
+def of_sources(people: Counter[str]) -> Counter[str]:
+    """Those who have a credit."""
+    return Counter({source: people[source] for source in SOURCES if people[source]})
 
 
 def by_method(values: dict[str, Any]) -> dict[str, dict[str, int]]:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from service.activity.models import Activity, Sitting
 from service.activity.reminders import lead_path
-from service.checkin.attendance import roster
+from service.checkin.attendance import completion, evidence, roster
 from service.checkin.attendance.models import MakeUp, Roster, RosterEntry
 from service.checkin.models import CheckIn, Terms, stands
 from service.clock import iso
@@ -100,7 +100,8 @@ def check(activity: int, member: int, effort: Effort, now: datetime) -> None:
         scoped(mine, CheckIn.id == effort.check_in, CheckIn.member_id == member, CheckIn.activity_id != activity)
     ):
         raise ServiceError("makeup_unfounded")
-    if db.session.scalar(scoped(mine, CheckIn.activity_id == activity, CheckIn.member_id == member).limit(1)):
+    asked = evidence.asked(activity)
+    if completion.credit(asked, evidence.of_member(activity, member, asked)):
         raise ServiceError("made_up")
 
 

@@ -33,10 +33,10 @@ MAKE_UP_KINDS = ("replay", "elsewhere")
 @holds(
     purpose="organising",
     keeps="ever",
-    internal="activity_id frozen_at as_of unit denominator expected exempt",
+    internal="activity_id frozen_at as_of unit denominator expected exempt live_minutes replay",
 )
 class Roster(Base):
-    """That an activity's roster was frozen, as of which day, and how its rate is reckoned."""
+    """That an activity's roster was frozen, as of which day, how its rate is reckoned and what completes it."""
 
     __tablename__ = "rosters"
     __table_args__ = (
@@ -51,6 +51,8 @@ class Roster(Base):
     denominator: Mapped[str] = mapped_column(Text)
     expected: Mapped[int] = mapped_column(Integer)
     exempt: Mapped[int] = mapped_column(Integer)
+    live_minutes: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    replay: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 @holds(
@@ -175,7 +177,7 @@ class MakeUp(Scoped, Base):
     __tablename__ = "make_ups"
     __table_args__ = (
         CheckConstraint(f"kind IN {MAKE_UP_KINDS}", name="kind"),
-        CheckConstraint("(kind = 'elsewhere') = (check_in_id IS NOT NULL)", name="evidence"),
+        CheckConstraint("kind = 'elsewhere' OR check_in_id IS NULL", name="evidence"),
         CheckConstraint("(annulled_at IS NULL) = (annul_reason IS NULL)", name="annulled"),
         UniqueConstraint("member_id", "reference"),
         Index(

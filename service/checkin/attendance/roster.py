@@ -1,9 +1,10 @@
-"""Freezing the roster at the start: who is expected, as the tree, homes and attachments stand then.
+"""Freezing the roster at the start: who is expected, as the tree, homes, attachments and members stand then.
 
 Later moves change nothing of it. One statement writes it, however many are on it; freezing twice changes nothing.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import delete, func, select, text
 
@@ -15,6 +16,7 @@ from service.errors import ServiceError
 from service.extensions import db
 from service.home import rehearsed
 from service.org.people.models import FormerHome
+from service.org.people.standings import EXPECTED, STATUSES_ON
 from service.scope import everything, scoped
 
 # An activity whose start was missed for longer is not frozen any more: the members of its day are not known now.
@@ -23,8 +25,7 @@ MISSED = timedelta(hours=48)
 KEPT = timedelta(days=3)
 # An organisation is invited with all below it, a joint body through whichever of its parents. Of several attachments
 # the one with an invited branch counts, then the latest.
-FREEZE = text(
-    """
+WHO = f"""
     -- scope: the members of the invited organisations, on that day
     WITH invited AS MATERIALIZED (
         SELECT DISTINCT below.organisation_id
@@ -43,23 +44,25 @@ FREEZE = text(
             AND a.starts_on <= :day AND (a.ends_on IS NULL OR a.ends_on > :day)
             AND (a.closed_on IS NULL OR a.closed_on > :day)
         ORDER BY a.member_id, invited DESC, a.starts_on DESC, a.id DESC
-    ), people AS MATERIALIZED (
+    ), standings AS MATERIALIZED ({STATUSES_ON}), people AS MATERIALIZED (
         -- Who has moved or left since the start is where he was; where that branch was merged meanwhile as of before,
         -- he is where its members went.
-        SELECT m.id, coalesce(before.organisation_id, m.organisation_id) AS organisation_id
+        SELECT m.id, coalesce(before.organisation_id, m.organisation_id) AS organisation_id,
+            coalesce(standings.status, former.status, m.status) AS status
         FROM members m
         LEFT JOIN (
             SELECT DISTINCT ON (member_id) member_id, organisation_id, status FROM former_homes
             WHERE until > :start ORDER BY member_id, until, id
         ) former ON former.member_id = m.id
         LEFT JOIN homes before ON before.organisation_id = former.organisation_id
-        WHERE m.rehearsal = :rehearsal AND coalesce(former.status, m.status) = 'active'
+        LEFT JOIN standings ON standings.member_id = m.id
+        WHERE m.rehearsal = :rehearsal AND coalesce(standings.status, former.status, m.status) <> 'left'
     ), excused AS MATERIALIZED (
         SELECT DISTINCT member_id FROM exemptions WHERE starts_on <= :day AND (ends_on IS NULL OR ends_on > :day)
     )
-    INSERT INTO roster_entries (activity_id, member_id, home_path, receiving_path, standing)
-    SELECT :activity, m.id, :label || homes.path, :label || receiving.path,
-        CASE WHEN excused.member_id IS NULL THEN 'expected' ELSE 'exempt' END
+    SELECT CAST(:activity AS bigint) AS activity_id, m.id AS member_id, :label || homes.path AS home_path,
+        :label || receiving.path AS receiving_path,
+        CASE WHEN excused.member_id IS NULL AND m.status IN {EXPECTED} THEN 'expected' ELSE 'exempt' END AS standing
     FROM people m
     JOIN homes ON homes.organisation_id = m.organisation_id
     LEFT JOIN invited ON invited.organisation_id = m.organisation_id
@@ -67,8 +70,8 @@ FREEZE = text(
     LEFT JOIN homes receiving ON receiving.organisation_id = stays.organisation_id
     LEFT JOIN excused ON excused.member_id = m.id
     WHERE invited.organisation_id IS NOT NULL OR stays.invited
-    """
-)
+"""  # noqa: S608 - texts of our own
+FREEZE = text(f"INSERT INTO roster_entries (activity_id, member_id, home_path, receiving_path, standing) {WHO}")
 COUNT = text(
     """
     -- scope: one activity's roster
@@ -116,6 +119,13 @@ def freeze(activity: int, now: datetime) -> bool:
     return fresh
 
 
+def asked(activity: Activity, start: datetime) -> dict[str, Any]:
+    """What WHO asks for: the roster of an activity that starts then."""
+    label = rehearsed("") if activity.rehearsal else ""
+    values = {"activity": activity.id, "rehearsal": activity.rehearsal, "label": label}
+    return values | {"start": start, "day": day_of(start)}
+
+
 def of(activity: int) -> Roster | None:
     """That the roster was frozen, and how; None if it was not."""
     return db.session.get(Roster, activity)
@@ -124,9 +134,7 @@ def of(activity: int) -> Roster | None:
 def _write(activity: Activity, start: datetime, now: datetime) -> None:
     # The planner cannot guess dated ranges, and would join 150,000 members in a loop; afterwards it knows the roster.
     db.session.execute(text("SET LOCAL enable_nestloop = off"))
-    day, terms = day_of(start), db.session.get(Terms, activity.id)
-    label = rehearsed("") if activity.rehearsal else ""
-    values = {"activity": activity.id, "day": day, "start": start, "rehearsal": activity.rehearsal, "label": label}
+    values, terms = asked(activity, start), db.session.get(Terms, activity.id)
     db.session.execute(FREEZE, values)
     db.session.execute(text("SET LOCAL enable_nestloop = on"))
     db.session.execute(text("ANALYZE roster_entries"))
@@ -135,8 +143,10 @@ def _write(activity: Activity, start: datetime, now: datetime) -> None:
         Roster(
             activity_id=activity.id,
             frozen_at=now,
-            as_of=day,
+            as_of=values["day"],
             denominator=terms.denominator if terms else "expected",
+            live_minutes=terms.live_minutes if terms else 0,
+            replay=terms.replay if terms else False,
             expected=expected,
             exempt=exempt,
         )

@@ -3,6 +3,7 @@
 from apiflask import Schema
 from marshmallow import fields, validate
 
+from service.checkin.attendance.completion import SOURCES
 from service.checkin.attendance.models import MAKE_UP_KINDS
 from service.checkin.models import DENOMINATORS
 from service.checkin.schemas import REFERENCE
@@ -18,12 +19,30 @@ class TermsIn(Schema):
     assisted_hours = fields.Integer(load_default=72, validate=validate.Range(0, 720), strict=True)
     proxy_cap = fields.Integer(load_default=5, validate=validate.Range(0, 500), strict=True)
     makeup_days = fields.Integer(load_default=30, validate=validate.Range(0, 366), strict=True)
+    live_minutes = fields.Integer(
+        load_default=0,
+        validate=validate.Range(0, 1440),
+        strict=True,
+        metadata={"description": "Asked for beside a check-in from afar; 0, the default, asks for none."},
+    )
+    replay = fields.Boolean(
+        load_default=False,
+        truthy={True},
+        falsy={False},
+        metadata={"description": "Whether a replay is asked for beside a check-in from afar, or else the minutes."},
+    )
 
 
 class NodeQuery(Schema):
     """A node of the tree."""
 
     node = fields.Integer(required=True, validate=validate.Range(1, 2**63 - 1))
+
+
+class SheetQuery(NodeQuery):
+    """A node, and perhaps the sitting whose check-ins are shown; without one the first of each member."""
+
+    sitting = fields.Integer(load_default=None, validate=validate.Range(1, 2**63 - 1))
 
 
 class MissingQuery(NodeQuery):
@@ -41,6 +60,7 @@ class SumsOut(Schema):
     exempt_present = fields.Integer()
     on_leave = fields.Integer()
     made_up = fields.Integer()
+    completed = fields.Integer(metadata={"description": "Of those expected, who has the activity's credit."})
     absent = fields.Integer()
     rate = fields.Float(allow_none=True, metadata={"description": "present ÷ expected, by `denominator`"})
 
@@ -57,6 +77,21 @@ class MethodOut(Schema):
     attendances = fields.Integer()
     late = fields.Integer()
     unconfirmed = fields.Integer()
+
+
+class AskedOut(Schema):
+    """What completes the activity beside a check-in from afar."""
+
+    live_minutes = fields.Integer()
+    replay = fields.Boolean()
+
+
+class CreditOut(Schema):
+    """Whether one has completed an activity, by what, or what is missing; of several either will do."""
+
+    source = fields.String(allow_none=True, validate=validate.OneOf(SOURCES))
+    missing = fields.List(fields.String(validate=validate.OneOf(("check_in", "live", "replay"))))
+    asked = fields.Nested(AskedOut)
 
 
 class ScreensOut(Schema):
@@ -97,6 +132,12 @@ class AttendanceOut(Schema):
     staying = fields.Nested(SumsOut, allow_none=True)
     guests = fields.Integer(metadata={"description": "Who came without being on the roster; of an open activity, all."})
     methods = fields.Dict(values=fields.Nested(MethodOut))
+    credits = fields.Dict(
+        keys=fields.String(validate=validate.OneOf(SOURCES)),
+        values=fields.Integer(),
+        metadata={"description": "People by the source of their one credit: of those expected, else of all who came."},
+    )
+    asked = fields.Nested(AskedOut)
     collective = fields.Nested(CollectiveOut)
 
 
@@ -191,6 +232,7 @@ class OwnOut(Schema):
     leave = fields.Nested(LeaveOut, allow_none=True)
     make_up = fields.Nested(MakeUpOut, allow_none=True)
     make_up_until = Moment(allow_none=True, metadata={"description": "Null where there is nothing to make up for."})
+    credit = fields.Nested(CreditOut)
 
 
 class GuestIn(Schema):

@@ -1,15 +1,28 @@
 """REST doors of attendance: terms, figures, who is missing, leave, make-ups, guests, exemptions."""
 
 from dataclasses import asdict
+from io import BytesIO
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import g
+from flask import Response, g
 
 from service.activity import rules as activities
 from service.activity.models import Activity
 from service.auth import granted, member_required
-from service.checkin.attendance import figures, leaves, lists, make_ups, own, roster, terms
+from service.checkin.attendance import (
+    evidence,
+    figures,
+    leaves,
+    lists,
+    make_ups,
+    nodes,
+    own,
+    printing,
+    roster,
+    sheet,
+    terms,
+)
 from service.checkin.attendance.models import Leave, MakeUp
 from service.checkin.attendance.schemas import (
     AttendanceOut,
@@ -29,18 +42,17 @@ from service.checkin.attendance.schemas import (
     MissingQuery,
     NodeQuery,
     OwnOut,
+    SheetQuery,
     TermsIn,
 )
 from service.checkin.group import figures as screens
 from service.checkin.schemas import AnnulIn
 from service.checkin.scope import activity_of, person, reached
-from service.clock import day_of
 from service.clock import now as read_clock
-from service.errors import ServiceError
-from service.home import home_of, rehearsed
+from service.errors import ServiceError, language_of_request
+from service.home import home_of
 from service.limits import per_account
-from service.org.people.scope import branch_of, member_of
-from service.org.tree import asof
+from service.org.people.scope import member_of
 
 bp = APIBlueprint("attendance", __name__, tag="Attendance")
 
@@ -70,9 +82,11 @@ def attendance(activity_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     """
     activity, now = activity_of(g.organiser, activity_id), read_clock()
     frozen, path = roster.of(activity.id), path_of(activity, query_data["node"])
-    found = figures.rostered(activity.id, path) if frozen else figures.open_to_all(activity.id, path)
+    asked = evidence.asked(activity.id)
+    found = (figures.rostered if frozen else figures.open_to_all)(activity.id, path, asked)
     head = {"activity": activity.id, "node": query_data["node"], "as_of": now, "basis": "exact", "unit": "member"}
     tail = {"attendance": activity.attendance, "guests": found.guests, "methods": found.methods}
+    tail |= {"credits": found.credits, "asked": asked}
     tail["collective"] = collective(activity.id, path)
     if frozen is None:
         none = dict.fromkeys(("frozen_at", "roster_of", "denominator", "sums", "staying"))
@@ -105,11 +119,28 @@ def missing(activity_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     return {"missing": people, "after": more}
 
 
+@bp.get(f"{ACTIVITY}/sign-in-sheet.xlsx")
+@granted("roster")
+@per_account
+@bp.input(SheetQuery, location="query")
+def sign_in_sheet(activity_id: int, query_data: dict[str, Any]) -> Response:
+    """Take along the sign-in sheet of a node, to print and sign: who is expected, exempt, on leave, and who came how
+
+    Up to 5,000 people. It is noted that it was taken.
+    """
+    asked, target = sheet.Asked(activity=activity_id, **query_data), BytesIO()
+    taken = sheet.take(g.organiser, asked, read_clock(), most=sheet.MOST)
+    printing.write(target, taken, language_of_request())
+    response = Response(target.getvalue(), content_type=printing.KIND)
+    response.headers.set("Content-Disposition", "attachment", filename=f"sign-in-{activity_id}-{asked.node}.xlsx")
+    return response
+
+
 @bp.get(f"{ACTIVITY}/my-attendance")
 @member_required
 @bp.output(OwnOut)
 def own_attendance(activity_id: int) -> Any:
-    """Show how one stands in an activity: expected or not, leave, make-up"""
+    """Show how one stands in an activity: expected or not, leave, make-up, and whether one has completed it"""
     activities.check_visible(activity_id, g.actor)
     return own.of(activity_id, g.actor.member, read_clock())
 
@@ -251,11 +282,7 @@ def collective(activity: int, path: str) -> dict[str, Any]:
 
 def path_of(activity: Activity, node: int) -> str:
     """The path that rows of the activity have at a node of the organiser's part of the tree, as of its day."""
-    today = branch_of(g.organiser, node).path
-    frozen = roster.of(activity.id)
-    there = asof.paths(node, frozen.as_of if frozen else day_of(read_clock()))
-    path = there[0] if there else today
-    return rehearsed(path) if activity.rehearsal else path
+    return nodes.path_of(g.organiser, activity, node, read_clock())
 
 
 def branch(path: str) -> int:

@@ -62,9 +62,16 @@ class Wish:
 
 
 def enter(
-    organiser: Organiser, activity: int, file: Path, wish: Wish, now: datetime, *, limits: Limits | None = None
+    organiser: Organiser,
+    activity: int,
+    file: Path,
+    wish: Wish,
+    now: datetime,
+    *,
+    limits: Limits | None = None,
+    actor: audit.Party | None = None,
 ) -> Outcome:
-    """What became of every row of the list in `file`. Commits.
+    """What became of every row of the list in `file`. Commits. `actor` enters it for the organiser, or he himself.
 
     ServiceError not_found, validation where a sitting has to be named, sheet_….
     """
@@ -76,12 +83,12 @@ def enter(
         foreseen = fates(rows, strangers, by_member(attempts, check_in(activity, attempts, now, keep=False)))
         if wish.dry_run or any(one.fate == "refused" for one in foreseen):
             return Outcome(foreseen, written=False)
-    note(organiser, activity, len(attempts), now)
+    note(organiser, activity, len(attempts), now, actor)
     if wish.whole:
         together = check_in_together(activity, attempts, now, tolerated=(THERE,))
         if together is None:
             # Something happened since: what would be is another thing now.
-            return enter(organiser, activity, file, replace(wish, dry_run=True), now, limits=limits)
+            return enter(organiser, activity, file, replace(wish, dry_run=True), now, limits=limits, actor=actor)
         return Outcome(fates(rows, strangers, {key[0]: answer for key, answer in together.items()}), written=True)
     answers = by_member(attempts, check_in(activity, attempts, now))
     refusals.keep(activity, sorted(strangers, key=lambda one: one[0].key), now)
@@ -150,8 +157,9 @@ def fate(row: Signed, answer: Answer) -> Fate:
     return Fate(row.row, "there", None, row.member) if code == THERE else Fate(row.row, "refused", code, row.member)
 
 
-def note(organiser: Organiser, activity: int, rows: int, now: datetime) -> None:
+def note(organiser: Organiser, activity: int, rows: int, now: datetime, actor: audit.Party | None) -> None:
     """Note that a list is entered; committed before it is."""
-    by = audit.Party("organiser", organiser.id)
-    audit.note("data.imported", actor=by, now=now, details={"what": "paper list", "activity": activity, "rows": rows})
+    mine = audit.Party("organiser", organiser.id)
+    details: dict[str, int | str | bool | None] = {"what": "paper list", "activity": activity, "rows": rows}
+    audit.note("data.imported", actor=actor or mine, subject=mine if actor else None, now=now, details=details)
     db.session.commit()

@@ -23,7 +23,7 @@ COLUMNS = {
     "signed": ("签名", "签字", "签到", "signature", "signed"),
 }
 HEADINGS = {spelling: column for column, spellings in COLUMNS.items() for spelling in spellings}
-# Shorter than a phone number and an identity number: where one was typed it goes no further, not even into a refusal.
+# As `scope.LARGEST_MEMBER`: where a phone or identity number was typed it goes no further, not even into a refusal.
 NUMBER = re.compile(r"[1-9]\d{0,9}", re.ASCII)
 TIME = re.compile(
     r"(?:(?P<year>\d{4})[-/.年](?P<month>\d{1,2})[-/.月](?P<day>\d{1,2})日?[ T]?)?"

@@ -42,12 +42,12 @@ ON_ROSTER = f"""
 AT_HOME = f"""
     SELECT :label || o.path AS home_path, m.id AS member_id, 'open' AS standing FROM members m
     JOIN organisations o ON o.id = m.organisation_id /* scope: a part of the tree */
-    WHERE m.status = 'active' AND m.rehearsal = :rehearsal AND {BELOW.format(":label || o.path")}
+    WHERE m.status <> 'left' AND m.rehearsal = :rehearsal AND {BELOW.format(":label || o.path")}
     UNION ALL
     SELECT :label || o.path, m.id, 'open' FROM attachments a
     JOIN organisations s ON s.id = a.organisation_id
     JOIN members m ON m.id = a.member_id JOIN organisations o ON o.id = m.organisation_id
-    WHERE m.status = 'active' AND m.rehearsal = :rehearsal AND {BELOW.format(":label || s.path")}
+    WHERE m.status <> 'left' AND m.rehearsal = :rehearsal AND {BELOW.format(":label || s.path")}
         AND a.home_confirmed_at IS NOT NULL AND a.receiving_confirmed_at IS NOT NULL
         AND a.starts_on <= :day AND coalesce(a.ends_on, 'infinity') > :day
         AND coalesce(a.closed_on, 'infinity') > :day

@@ -117,6 +117,25 @@ class AccountsOut(Schema):
     accounts = fields.List(fields.Nested(ListedAccountOut))
 
 
+class NameQuery(Schema):
+    """A part of an organisation's name."""
+
+    name = Line(50, required=True)
+
+
+class FoundOut(NodeOut):
+    """An organisation, and what it lies below."""
+
+    level = fields.String()
+    below = fields.String(allow_none=True)
+
+
+class FoundOrganisationsOut(Schema):
+    """Organisations by name."""
+
+    organisations = fields.List(fields.Nested(FoundOut))
+
+
 class GrantIn(Schema):
     """A role for a purpose at an organisation and below it, between two dates."""
 

@@ -25,11 +25,13 @@ from service.org.accounts.schemas import (
     ClientsOut,
     CodeIn,
     FactorIn,
+    FoundOrganisationsOut,
     GrantIn,
     GrantOut,
     GrantsOut,
     LoggedInOut,
     LogInIn,
+    NameQuery,
     OpenedOut,
     PasswordIn,
     PendingOut,
@@ -156,6 +158,15 @@ def confirm_factor(json_data: dict[str, Any]) -> Answer:
 def accounts() -> dict[str, Any]:
     """List the accounts of one's part of the tree"""
     return {"accounts": listing.accounts(g.organiser)}
+
+
+@bp.get("/accounts/organisations")
+@granted("accounts", "grants")
+@bp.input(NameQuery, location="query")
+@bp.output(FoundOrganisationsOut)
+def find_organisations(query_data: dict[str, Any]) -> dict[str, Any]:
+    """Find organisations of one's part of the tree by name, for an account or a grant; 20 at most"""
+    return {"organisations": listing.organisations(g.organiser, query_data["name"])}
 
 
 @bp.post("/accounts")

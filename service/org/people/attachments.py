@@ -1,11 +1,13 @@
 """Attachments: a member of one branch stays with another (流入地), once both have confirmed it, from day to day.
 
-A member's home branch or the member proposes; who covers a side confirms for it. What has ended is kept.
+The member proposes, or either branch, which confirms by that; who covers a side confirms for it. What has ended is
+kept.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -20,6 +22,7 @@ from service.org.people.scope import day
 from service.scope import scoped
 
 Home = aliased(Organisation)
+Side = Literal["home", "receiving"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,21 +46,23 @@ def holds_on(on: date) -> ColumnElement[bool]:
     )
 
 
-def propose(member: Member, wish: Wish, *, by_home: bool, now: datetime) -> Attachment:
-    """A new attachment, which its home side has confirmed if that proposes it. Commits. Repeating it changes nothing.
+def propose(member: Member, wish: Wish, *, by: Side | None, now: datetime) -> Attachment:
+    """A new attachment, confirmed by the side that proposes it, by none if the member does. Commits.
 
-    ServiceError validation for a branch or dates that cannot be, conflict while another with this branch is open.
+    Repeating it changes nothing; what another has proposed the same is confirmed. ServiceError validation for a branch
+    or dates that cannot be, conflict while another with this branch is open.
     """
     check(member, wish)
     over = and_(Attachment.member_id == member.id, Attachment.organisation_id == wish.organisation_id)
     ended = scoped(update(Attachment), over, Attachment.closed_on.is_(None), Attachment.ends_on <= day(now))
     db.session.execute(ended.values(closed_on=Attachment.ends_on))
-    confirmed = now if by_home else None
-    values = {"member_id": member.id, "proposed_at": now, "home_confirmed_at": confirmed, **vars(wish)}
+    values = {"member_id": member.id, "proposed_at": now, **vars(wish)}
     db.session.execute(insert(Attachment).values(values).on_conflict_do_nothing())
-    found = db.session.scalars(scoped(select(Attachment), over, Attachment.closed_on.is_(None))).one()
+    found = db.session.scalars(scoped(select(Attachment), over, Attachment.closed_on.is_(None)).with_for_update()).one()
     if any(getattr(found, name) != value for name, value in vars(wish).items()):
         raise ServiceError("conflict")
+    if by is not None:
+        agree(found, by, now)
     db.session.commit()
     return found
 
@@ -74,6 +79,12 @@ def check(member: Member, wish: Wish) -> None:
         raise ServiceError("validation", errors=wrong)
 
 
+def agree(attachment: Attachment, side: Side, now: datetime) -> None:
+    """A side's word, in the caller's transaction; the first one stands."""
+    column = f"{side}_confirmed_at"
+    setattr(attachment, column, getattr(attachment, column) or now)
+
+
 def confirm(number: int, organiser: Organiser, now: datetime) -> Attachment:
     """Confirm for each side that the organiser covers. Commits. Confirming twice changes nothing.
 
@@ -83,9 +94,9 @@ def confirm(number: int, organiser: Organiser, now: datetime) -> Attachment:
     if found.closed_on is not None:
         raise ServiceError("conflict")
     if organiser.may("roster", found.member.organisation.path):
-        found.home_confirmed_at = found.home_confirmed_at or now
+        agree(found, "home", now)
     if organiser.may("roster", found.organisation.path):
-        found.receiving_confirmed_at = found.receiving_confirmed_at or now
+        agree(found, "receiving", now)
     db.session.commit()
     return found
 

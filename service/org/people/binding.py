@@ -25,7 +25,7 @@ BY_PHONE = text(
     -- scope: who has the number
     INSERT INTO wechat_identities (appid, openid, unionid, member_id)
     SELECT :appid, :openid, :unionid, m.id FROM sealed_numbers n JOIN members m ON m.id = n.member_id
-    WHERE n.kind = 'phone' AND n.blind_index = ANY(:indexes) AND m.status = 'active' AND NOT m.rehearsal
+    WHERE n.kind = 'phone' AND n.blind_index = ANY(:indexes) AND m.status <> 'left' AND NOT m.rehearsal
     ON CONFLICT DO NOTHING
     """
 )
@@ -62,7 +62,7 @@ def recognised(user: WechatUser) -> MemberFacts | None:
 def bind_by_phone(user: WechatUser, phone: Callable[[], str]) -> MemberFacts:
     """The member whose number WeChat says `user` has, bound from now on, in the caller's transaction.
 
-    ServiceError phone_unknown if no active member has it, or another WeChat user is bound to him already: whoever
+    ServiceError phone_unknown if no member has it, or another WeChat user is bound to him already: whoever
     holds a phone that was somebody else's learns nothing.
     """
     number = normal_phone(phone())

@@ -18,11 +18,16 @@ import segno
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import select
 
 from service.errors import ServiceError
+from service.extensions import db
+from service.org.models import Member
 from service.org.people import attachments
 from service.org.people.scope import day
+from service.org.people.standings import is_member
 from service.org.roster import MemberFacts
+from service.scope import scoped
 
 ISSUER = "chunshui"
 # Of a reader whose clock is a little behind ours.
@@ -39,8 +44,8 @@ class Certificate:
 
 
 def issue(member: MemberFacts, name: str, *, secret: str, seconds: int, now: datetime) -> Certificate:
-    """A certificate of an active member: name, home branch, and the branches that received him today."""
-    if member.status != "active":
+    """A certificate of a member who has not left: name, home branch, and the branches that received him today."""
+    if member.status == "left":
         raise ServiceError("forbidden")
     expires = now + timedelta(seconds=seconds)
     received = attachments.active(member.id, day(now))
@@ -76,6 +81,16 @@ def verify(token: str, keys: Sequence[Mapping[str, str]], now: datetime) -> dict
     except (jwt.PyJWTError, KeyError, TypeError, ValueError):
         raise ServiceError("certificate_invalid", reason="signature") from None
     return claims
+
+
+def holder(token: str, *, secrets: Sequence[str], now: datetime) -> Member:
+    """The member whose certificate this is; ServiceError certificate_invalid, also if he has left since."""
+    claims = verify(token, [public_key(secret) for secret in secrets], now)
+    question = scoped(select(Member), Member.id == int(claims["sub"]), is_member())
+    found = db.session.scalar(question)
+    if found is None:
+        raise ServiceError("certificate_invalid", reason="holder")
+    return found
 
 
 WITHOUT_CLOCK: Any = {"verify_exp": False, "verify_iat": False, "require": ["iss", "sub", "iat", "exp"]}

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from service.clock import day_of
 from service.errors import ServiceError
 from service.extensions import db
 from service.org.people import judgement
@@ -27,7 +28,7 @@ from service.sealing import Keyring
 # Any number will do; it is ours alone.
 LOCK = 2_026_001
 STEP = 2_000
-FIELDS = ("name", "organisation", "place", "status", "phone", "identity")
+FIELDS = ("name", "organisation", "place", "status", "category", "phone", "identity")
 
 # What is being done, how much of it is done, and of how much if that is known.
 Progress = Callable[[str, int, int | None], None]
@@ -61,6 +62,10 @@ def silent(_: str, __: int, ___: int | None) -> None:
     """Progress that nobody is told."""
 
 
+def nothing(_: Outcome) -> None:
+    """For who has nothing to add to the transaction."""
+
+
 def judge(found: Iterable[Entry | Unusable], *, scope: str, ring: Keyring, progress: Progress = silent) -> Outcome:
     """What would become of every row. Writes nothing."""
     with _sole():
@@ -77,10 +82,12 @@ def enrol(
     now: datetime,
     expected: str | None = None,
     progress: Progress = silent,
+    finish: Callable[[Outcome], None] = nothing,
 ) -> Outcome:
     """Write what became of every row, all of it or nothing. Commits.
 
     `scope` is the path of the organisation within which members may be added, changed and moved; "" is all.
+    `finish` is told the outcome before the commit, in its transaction.
     ServiceError conflict if the outcome is not the `expected` one, or somebody enrols or enters a number meanwhile.
     """
     with _sole():
@@ -90,13 +97,15 @@ def enrol(
         progress("write", 0, None)
         outcome = _with_numbers(outcome)
         db.session.execute(text(judgement.ADD))
+        db.session.execute(text(judgement.STAND), {"today": day_of(now), "now": now})
         db.session.execute(text(judgement.CHANGE))
         _copy("sealed", judgement.SEALED, _sealed(staged, outcome, ring, progress))
         progress("write", 1, 2)
         db.session.execute(text(judgement.STORE))
         for one in outcome.fates:
-            if ("status", "active", "left") in one.changes and one.member:
+            if one.member and any((field, after) == ("status", "left") for field, _, after in one.changes):
                 log_out_everywhere(one.member, now)
+        finish(outcome)
         db.session.commit()
         progress("write", 2, 2)
     return outcome
@@ -134,7 +143,8 @@ def _judged(
         if done % STEP == 0:
             progress("read", done, None)
     progress("read", len(staged) + len(fates), len(staged) + len(fates))
-    _copy("staged", judgement.STAGED, ((e.row, e.name, e.organisation, e.place, e.status) for e in staged.values()))
+    said = ((e.row, e.name, e.organisation, e.place, e.status, e.category) for e in staged.values())
+    _copy("staged", judgement.STAGED, said)
     _copy("staged_numbers", judgement.NUMBERS, _indexed(staged.values(), ring, progress))
     progress("judge", 0, None)
     # Every path begins with a digit; below a path sort only what begins with it and a dot.
@@ -193,7 +203,8 @@ def _fate(row: Any, entry: Entry) -> Fate:
     if row.member_id is None:
         return Fate(row.row, "added")
     tails = {kind: number[-TAIL:] for kind, number in entry.numbers.items()}
-    after = {"name": entry.name, "organisation": str(row.organisation_id), "place": entry.place, "status": entry.status}
+    after = {name: getattr(entry, name) for name in ("name", "place", "status", "category")}
+    after["organisation"] = str(row.organisation_id)
     changes = tuple(
         (field, getattr(row, f"old_{field}") or "", (after | tails).get(field) or "")
         for field in FIELDS

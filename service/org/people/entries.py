@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.org.models import CATEGORIES as CATEGORY_VALUES
+from service.org.models import STATUSES as STATUS_VALUES
 from service.org.people.numbers import NORMAL
 from service.sheets import Row, read
 
@@ -15,9 +17,20 @@ COLUMNS = {
     "identity": ("身份证号", "身份证号码", "公民身份号码", "identity", "identity number"),
     "place": ("现居地代码", "现居地行政区划代码", "行政区划代码", "place", "place code"),
     "status": ("状态", "党员状态", "status"),
+    "category": ("党员类别", "人员类别", "类别", "category"),
 }
 HEADINGS = {spelling: column for column, spellings in COLUMNS.items() for spelling in spellings}
-STATUSES = {"active": "active", "在册": "active", "正常": "active", "left": "left", "已转出": "left", "转出": "left"}
+STATUSES = {status: status for status in STATUS_VALUES} | {
+    **dict.fromkeys(("在册", "正常"), "active"),
+    **dict.fromkeys(("流动", "流动党员"), "floating"),
+    **dict.fromkeys(("出国", "出国境", "出国（境）", "出国(境)"), "abroad"),
+    **dict.fromkeys(("失联", "失去联系"), "out_of_contact"),
+    **dict.fromkeys(("已转出", "转出"), "left"),
+}
+CATEGORIES = {category: category for category in CATEGORY_VALUES} | {
+    **dict.fromkeys(("正式", "正式党员"), "full"),
+    **dict.fromkeys(("预备", "预备党员"), "probationary"),
+}
 LONGEST_NAME = 50
 
 
@@ -30,6 +43,7 @@ class Entry:
     organisation: str
     place: str | None
     status: str | None
+    category: str | None
     numbers: dict[str, str]
 
 
@@ -50,17 +64,18 @@ def entry(row: Row) -> Entry | Unusable:
     """What a row says, or why it says nothing that can be used."""
     said = {column: row.cells.get(column, "") for column in COLUMNS}
     numbers = {kind: NORMAL[kind](said[kind]) for kind in NORMAL if said[kind]}
-    status = STATUSES.get(said["status"].casefold()) if said["status"] else None
+    status, category = STATUSES.get(said["status"].casefold()), CATEGORIES.get(said["category"].casefold())
     wrong = {
         "name_missing": not said["name"],
         "name_too_long": len(said["name"]) > LONGEST_NAME,
         "organisation_missing": not said["organisation"],
         "number_missing": not numbers,
         "status_unknown": bool(said["status"]) and status is None,
+        "category_unknown": bool(said["category"]) and category is None,
         **{f"{kind}_invalid": number is None for kind, number in numbers.items()},
     }
     reasons = tuple(reason for reason, broken in wrong.items() if broken)
     if reasons:
         return Unusable(row.number, reasons)
     right = {kind: number for kind, number in numbers.items() if number}
-    return Entry(row.number, said["name"], said["organisation"], said["place"] or None, status, right)
+    return Entry(row.number, said["name"], said["organisation"], said["place"] or None, status, category, right)

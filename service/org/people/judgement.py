@@ -3,7 +3,7 @@
 The part of the tree that may be touched is a setting of the transaction: CREATE TABLE AS takes no parameters.
 """
 
-STAGED = "row int PRIMARY KEY, name text, organisation text, place_code text, status text"
+STAGED = "row int PRIMARY KEY, name text, organisation text, place_code text, status text, category text"
 # `current` is the index under the key that seals now; the others only find.
 NUMBERS = "row int, kind text, blind_index bytea, current boolean, tail text"
 SEALED = "member_id bigint, kind text, key_id text, ciphertext bytea, blind_index bytea, tail text"
@@ -60,10 +60,11 @@ SELECT s.row, m.id AS member_id, b.id AS organisation_id,
     m.organisation_id IS DISTINCT FROM b.id AS new_organisation,
     s.place_code IS NOT NULL AND m.place_code IS DISTINCT FROM s.place_code AS new_place,
     s.status IS NOT NULL AND m.status IS DISTINCT FROM s.status AS new_status,
+    s.category IS NOT NULL AND m.category IS DISTINCT FROM s.category AS new_category,
     sp.row IS NOT NULL AND f.by_phone IS NULL AS new_phone,
     si.row IS NOT NULL AND f.by_identity IS NULL AS new_identity,
     m.name AS old_name, CAST(m.organisation_id AS text) AS old_organisation, m.place_code AS old_place,
-    m.status AS old_status, p.tail AS old_phone, i.tail AS old_identity
+    m.status AS old_status, m.category AS old_category, p.tail AS old_phone, i.tail AS old_identity
 FROM staged s
 LEFT JOIN branches b ON b.organisation = s.organisation
 LEFT JOIN divisions d ON d.code = s.place_code
@@ -84,17 +85,30 @@ UPDATE judged SET member_id = nextval('members_id_seq') WHERE reason IS NULL AND
 RETURNING row, member_id
 """
 ADD = """
-INSERT INTO members (id, name, organisation_id, place_code, status)
-SELECT j.member_id, s.name, j.organisation_id, s.place_code, coalesce(s.status, 'active')
+INSERT INTO members (id, name, organisation_id, place_code, status, category)
+SELECT j.member_id, s.name, j.organisation_id, s.place_code, coalesce(s.status, 'active'), s.category
 FROM judged j JOIN staged s ON s.row = j.row WHERE j.reason IS NULL AND j.old_name IS NULL
 """
 CHANGE = """
 -- scope: who was judged to be within chunshui.scope
 UPDATE members m SET name = s.name, organisation_id = j.organisation_id,
-    place_code = coalesce(s.place_code, m.place_code), status = coalesce(s.status, m.status)
+    place_code = coalesce(s.place_code, m.place_code), status = coalesce(s.status, m.status),
+    category = coalesce(s.category, m.category)
 FROM judged j JOIN staged s ON s.row = j.row
 WHERE m.id = j.member_id AND j.reason IS NULL AND j.old_name IS NOT NULL
-    AND (j.new_name OR j.new_organisation OR j.new_place OR j.new_status)
+    AND (j.new_name OR j.new_organisation OR j.new_place OR j.new_status OR j.new_category)
+"""
+# A table says how members stand from the day on which it is enrolled.
+STAND = """
+-- scope: who was judged to be within chunshui.scope
+INSERT INTO member_standings (member_id, kind, since, value, former, entered_at)
+SELECT j.member_id, told.kind, :today, told.value, told.former, :now
+FROM judged j JOIN staged s ON s.row = j.row CROSS JOIN LATERAL (VALUES
+    ('status', s.status, coalesce(j.old_status, 'active'), j.new_status),
+    ('category', s.category, j.old_category, j.new_category)
+) AS told (kind, value, former, changed)
+WHERE j.reason IS NULL AND told.changed AND (j.old_name IS NOT NULL OR told.value = 'left')
+ON CONFLICT (member_id, kind, since) DO UPDATE SET value = excluded.value, entered_at = excluded.entered_at
 """
 STORE = """
 INSERT INTO sealed_numbers (member_id, kind, key_id, ciphertext, blind_index, tail)

@@ -24,6 +24,7 @@ from service.org.models import Member, Organisation
 from service.scope import Scoped
 
 KINDS = ("phone", "identity")
+STANDINGS = ("status", "category")
 
 
 @holds(
@@ -134,3 +135,24 @@ class Office(Scoped, Base):
     ends_on: Mapped[date | None]
 
     organisation: Mapped[Organisation] = relationship()
+
+
+@holds(
+    purpose="membership",
+    keeps="erased",
+    internal="kind",
+    personal="member_id",
+    sensitive="since value former entered_at",
+)
+class Standing(Scoped, Base):
+    """A change of a member's status or category from a day on; `former` is what was before."""
+
+    __tablename__ = "member_standings"
+    __table_args__ = (CheckConstraint(f"kind IN {STANDINGS}", name="kind"),)
+
+    member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    since: Mapped[date] = mapped_column(primary_key=True)
+    value: Mapped[str | None] = mapped_column(Text)
+    former: Mapped[str | None] = mapped_column(Text)
+    entered_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

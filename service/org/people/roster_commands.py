@@ -9,11 +9,12 @@ import click
 
 from service.clock import now as read_clock
 from service.errors import ServiceError
-from service.language import english, words
+from service.language import words
+from service.org.people.fates import FATES, described, table
 from service.terminal import RUNNING, outages, refusals, settings, told
 
 if TYPE_CHECKING:
-    from service.org.people.enrolment import Outcome, Progress
+    from service.org.people.enrolment import Fate, Outcome, Progress
     from service.sealing import Keyring
 
 SHOWN = 20
@@ -23,28 +24,6 @@ STEPS = {
     "judge": ("比对", "comparing"),
     "seal": ("加密", "sealing"),
     "write": ("写入", "writing"),
-}
-FATES = {
-    "added": ("新增", "added"),
-    "changed": ("变更", "changed"),
-    "same": ("未变", "same"),
-    "refused": ("拒绝", "refused"),
-}
-REASONS = {
-    "name_missing": ("缺姓名", "no name"),
-    "name_too_long": ("姓名过长", "name too long"),
-    "organisation_missing": ("缺所属党支部", "no organisation"),
-    "number_missing": ("手机号与身份证号均缺", "neither phone nor identity number"),
-    "phone_invalid": ("手机号有误", "not a phone number"),
-    "identity_invalid": ("身份证号有误", "not an identity number"),
-    "status_unknown": ("未知状态", "unknown status"),
-    "repeated": ("与前面的行重复", "repeats an earlier row"),
-    "organisation_unknown": ("未找到该党支部", "no such organisation"),
-    "organisation_ambiguous": ("党支部重名，请用编号", "several organisations of this name, use the number"),
-    "place_unknown": ("未知行政区划代码", "unknown place code"),
-    "numbers_of_two_members": ("手机号与身份证号属于两名党员", "phone and identity number are two members'"),
-    "member_elsewhere": ("该党员在其他组织", "the member is elsewhere"),
-    "identity_differs": ("身份证号与已登记的不同", "another identity number is known"),
 }
 ORGANISATION = click.option(
     "--organisation", type=int, help=words("仅限此组织及下级。", "Only within this organisation and below.")
@@ -181,26 +160,17 @@ def tell(outcome: "Outcome", report: Path | None) -> None:
 
     click.echo("  ".join(f"{words(*texts)} {outcome.counts[fate]}" for fate, texts in FATES.items()))
     for fate in ("changed", "refused"):
-        lines = [line(one.row, one.reasons, one.changes) for one in outcome.fates if one.fate == fate]
+        lines = [line(one) for one in outcome.fates if one.fate == fate]
         click.echo("\n".join(lines[:SHOWN]), nl=bool(lines))
         if len(lines) > SHOWN:
             click.echo(words(f"  … 另有 {len(lines) - SHOWN} 行", f"  … and {len(lines) - SHOWN} more"))
     if report is not None:
-        rows = [
-            (one.row, words(*FATES[one.fate]), one.member, described(one.reasons, one.changes)) for one in outcome.fates
-        ]
-        headings = ("row", "fate", "member", "details") if english() else ("行", "结果", "党员编号", "说明")
+        headings, rows = table(outcome.fates, words)
         report.touch(mode=0o600)
         with report.open("wb") as target:
             write(target, kind_of(report), headings=headings, rows=rows)
 
 
-def line(row: int, reasons: tuple[str, ...], changes: tuple[tuple[str, str, str], ...]) -> str:
+def line(fate: "Fate") -> str:
     """A row's fate in a line."""
-    return words(f"  第 {row} 行：", f"  row {row}: ") + described(reasons, changes)
-
-
-def described(reasons: tuple[str, ...], changes: tuple[tuple[str, str, str], ...]) -> str:
-    """Why a row was refused, or what it changes."""
-    whys = [words(*REASONS[reason]) for reason in reasons]
-    return "; ".join([*whys, *(f"{field}: {before or '-'} → {after or '-'}" for field, before, after in changes)])
+    return words(f"  第 {fate.row} 行：", f"  row {fate.row}: ") + described(fate, words)

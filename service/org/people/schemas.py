@@ -4,7 +4,10 @@ from apiflask import Schema
 from marshmallow import fields, validate
 
 from service.fields import Id, Line, Moment
+from service.org.models import CATEGORIES, STATUSES
+from service.org.people.models import STANDINGS
 from service.org.schemas import NodeOut, PlaceOut
+from service.org.tree.schemas import Day
 
 
 class NumbersOut(Schema):
@@ -19,28 +22,61 @@ class PersonOut(Schema):
 
     id = Id()
     name = fields.String()
-    status = fields.String()
+    status = fields.String(validate=validate.OneOf(STATUSES))
+    category = fields.String(validate=validate.OneOf(CATEGORIES), allow_none=True)
     organisation = fields.Nested(NodeOut)
     place = fields.Nested(PlaceOut, allow_none=True)
     tails = fields.Nested(NumbersOut)
 
 
 class PersonEdit(Schema):
-    """What is to change of a member; what is not named stays, null takes a number away."""
+    """What is to change of a member; what is not named stays, null takes a number or the category away.
+
+    Status and category change from the day `since`, today without one; it may lie back.
+    """
 
     name = Line(50)
-    status = fields.String(validate=validate.OneOf(["active", "left"]))
+    status = fields.String(validate=validate.OneOf(STATUSES))
+    category = fields.String(validate=validate.OneOf(CATEGORIES), allow_none=True)
+    since = Day()
     phone = Line(32, allow_none=True)
     identity = Line(32, allow_none=True)
 
 
-class AttachmentIn(Schema):
-    """A stay with a receiving branch, from a day on, perhaps until before another."""
+class StandingOut(Schema):
+    """A change of status or category, from a day on, with what was before."""
 
-    organisation_id = Id(required=True)
+    kind = fields.String(validate=validate.OneOf(STANDINGS))
+    since = fields.Date()
+    value = fields.String(allow_none=True)
+    former = fields.String(allow_none=True)
+    entered_at = Moment()
+
+
+class StandingsOut(Schema):
+    """Changes, the earliest first."""
+
+    standings = fields.List(fields.Nested(StandingOut))
+
+
+class StayIn(Schema):
+    """A stay from a day on, perhaps until before another."""
+
     reason = Line(200, required=True)
     starts_on = fields.Date(required=True)
     ends_on = fields.Date(load_default=None, allow_none=True)
+
+
+class AttachmentIn(StayIn):
+    """A stay with a receiving branch."""
+
+    organisation_id = Id(required=True)
+
+
+class ReceptionIn(StayIn):
+    """A stay of the member whose certificate of activity was shown."""
+
+    certificate = Line(4000, required=True)
 
 
 class AttachmentOut(Schema):

@@ -14,7 +14,7 @@ from service.notify.notices import log
 from service.notify.notices.schemas import FatesIn, FatesOut
 from service.org import roster
 from service.org.models import Member
-from service.org.people import attachments, binding, certificates, members, offices
+from service.org.people import attachments, binding, certificates, members, offices, standings
 from service.org.people.attachments import Wish
 from service.org.people.models import Attachment, Office
 from service.org.people.schemas import (
@@ -31,6 +31,8 @@ from service.org.people.schemas import (
     OfficesQuery,
     PersonEdit,
     PersonOut,
+    ReceptionIn,
+    StandingsOut,
 )
 from service.org.people.scope import branch_of, member_of
 from service.scope import reason
@@ -67,13 +69,21 @@ def told(member_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
 @bp.input(PersonEdit)
 @bp.output(PersonOut)
 def edit(member_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
-    """Correct a member's name, status, phone or identity number
+    """Correct a member's name, status, category, phone or identity number
 
-    A member who has left is logged out everywhere.
+    Status and category change from a day on. A member who has left is logged out everywhere.
     """
     edited = members.edit(member_of(g.organiser, member_id), json_data, read_clock())
     current_app.extensions["deny_list"].expire()
     return members.shown(edited)
+
+
+@bp.get(f"{MEMBER}/standings")
+@granted("roster")
+@bp.output(StandingsOut)
+def list_standings(member_id: int) -> dict[str, Any]:
+    """List the changes of a member's status and category"""
+    return {"standings": standings.of_member(member_of(g.organiser, member_id).id)}
 
 
 @bp.get("/attachments")
@@ -96,7 +106,22 @@ def propose(member_id: int, json_data: dict[str, Any]) -> dict[str, Any]:
     The home side confirms by this; it becomes active once the receiving side has confirmed too.
     """
     member = member_of(g.organiser, member_id)
-    return attached(attachments.propose(member, Wish(**json_data), by_home=True, now=read_clock()))
+    return attached(attachments.propose(member, Wish(**json_data), by="home", now=read_clock()))
+
+
+@bp.post("/organisations/<int(max=9223372036854775807):number>/attachments")
+@granted("roster")
+@bp.input(ReceptionIn)
+@bp.output(AttachmentOut, status_code=201)
+def receive(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Propose to receive a member who shows a certificate of activity
+
+    The receiving branch confirms by this; it becomes active once the home branch has confirmed too.
+    """
+    branch, now = branch_of(g.organiser, number), read_clock()
+    config: Config = current_app.config["CHUNSHUI"]
+    member = certificates.holder(json_data.pop("certificate"), secrets=config.signing_secrets, now=now)
+    return attached(attachments.propose(member, Wish(organisation_id=branch.id, **json_data), by="receiving", now=now))
 
 
 @bp.post("/me/attachments")
@@ -108,7 +133,7 @@ def ask(json_data: dict[str, Any]) -> dict[str, Any]:
 
     It becomes active once the home branch and the receiving branch have confirmed it.
     """
-    return attached(attachments.propose(asking(), Wish(**json_data), by_home=False, now=read_clock()))
+    return attached(attachments.propose(asking(), Wish(**json_data), by=None, now=read_clock()))
 
 
 @bp.get("/me/attachments")

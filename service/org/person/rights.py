@@ -1,15 +1,18 @@
 """See, take along, correct and erase what is held of a person, whatever room holds it."""
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import exists, select, text
 
 from service import audit
+from service.clock import day_of
 from service.errors import ServiceError
 from service.extensions import db
 from service.holdings import held, holdings, label, salts
 from service.org.models import Division, Member
+from service.org.people.models import Standing
 from service.scope import reason, scoped
 
 # Live figures of an activity may be made again from its rows until a day after it; then the person can leave them.
@@ -78,13 +81,26 @@ def carry_on(now: datetime) -> int:
 
 
 def age(now: datetime, days: int) -> int:
-    """Take everybody out of the rows of activities that ended more than `days` ago; how many rows. Commits."""
+    """Take everybody out of what ended more than `days` ago, and erase who left before that; how many rows. Commits.
+
+    Rows of activities that are counted stay, without their people; what else has ended is removed.
+    """
+    before = now - max(timedelta(days=days), SETTLED)
+    for member in left_before(day_of(before)):
+        erase(member, actor=audit.SYSTEM, now=now)
     db.session.execute(text("SET LOCAL statement_timeout = 0"))
-    done = _unname(None, now - max(timedelta(days=days), SETTLED))
+    done = _unname(None, before)
     if done:
         audit.note("rows.pseudonymised", actor=audit.SYSTEM, now=now, details={"rows": done})
     db.session.commit()
     return done
+
+
+def left_before(day: date) -> Sequence[int]:
+    """Who has left, before a day, and has not come back since."""
+    changed = exists().where(Standing.member_id == Member.id, Standing.kind == "status")
+    gone = (Member.status == "left", Member.erased_at.is_(None), changed, ~changed.where(Standing.since >= day))
+    return db.session.scalars(scoped(select(Member.id), *gone).order_by(Member.id)).all()
 
 
 def _unname(member: int | None, before: datetime) -> int:

@@ -226,7 +226,7 @@ def check_open(organisation: Organisation) -> None:
 
 def check_empty(number: int, on: date, today: date) -> None:
     """ServiceError organisation_in_use if anyone belongs to it on a day or later, or will by a merger."""
-    members = exists().where(Member.organisation_id == number, Member.status == "active", ~Member.rehearsal)
+    members = exists().where(Member.organisation_id == number, Member.status != "left", ~Member.rehearsal)
     mergers = exists().where(Organisation.successor_id == number, Organisation.closed_on > today)
     if below(number, on) or db.session.scalar(everything("whether anybody is there", select(members | mergers))):
         raise ServiceError("organisation_in_use")

@@ -5,9 +5,10 @@ not name stays, and nothing is closed. Loading the same file again changes nothi
 that its fates are the very ones, and takes it back.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from service import sheets
 from service.errors import ServiceError
 from service.extensions import db
 from service.org.entries import Entry, refuse_future
-from service.org.models import ORGANISATION_LEVELS, Division, Organisation
+from service.org.models import ORGANISATION_LEVELS, Division, Organisation, within
 from service.org.tree.changes import join_within, rename_within, reparent
 from service.org.tree.files import BETWEEN, HEADINGS, JOINTS, LEVELS, NUMBERED, REQUIRED, key_of
 from service.org.tree.models import Affiliation
@@ -78,23 +79,63 @@ class Stored:
     closed: bool = False
 
 
-def import_organisations(file: Path, *, on: date, entry: Entry, dry_run: bool = False) -> list[Fate]:
-    """The fate of every row, committed unless `dry_run`; ServiceError if the file cannot be read at all."""
+def import_organisations(
+    file: Path,
+    *,
+    on: date,
+    entry: Entry,
+    dry_run: bool = False,
+    scope: str = "",
+    expected: str | None = None,
+    finish: Callable[[Sequence[Fate]], None] = lambda _: None,
+) -> list[Fate]:
+    """The fate of every row, committed unless `dry_run`; ServiceError if the file cannot be read at all.
+
+    `scope` is the path below which organisations may be added, changed and moved; "" is everywhere. `finish` is told
+    the fates before the commit, in its transaction. ServiceError conflict unless their digest is the `expected` one.
+    """
     refuse_future(on, entry.today)
     fates: list[Fate] = []
     wanted = read(file, fates)
     lock()
     db.session.execute(PATIENCE)
-    stored = everything()
+    stored = everything(scope)
+    if scope:
+        keep_within(wanted, stored, scope)
     refuse_unknown_divisions(wanted.values())
     add(wanted, stored, on=on)
     change(wanted, stored, on=on, entry=entry)
     settle(entry.today)
+    if expected is not None and digest(fates) != expected:
+        db.session.rollback()
+        raise ServiceError("conflict", reason="the table or the organisations have changed meanwhile")
     if dry_run:
         db.session.rollback()
     else:
+        finish(fates)
         db.session.commit()
     return fates
+
+
+def digest(fates: Sequence[Fate]) -> str:
+    """By which to know the same fates again."""
+    return sha256("\n".join(map(repr, fates)).encode()).hexdigest()
+
+
+def keep_within(wanted: dict[str, Wanted], stored: Mapping[str, Stored], scope: str) -> None:
+    """Refuse what reaches beyond `scope`; the organisation at its top may be named, as it is, and is left alone."""
+    known = select(Organisation.code).where(Organisation.code.in_(wanted))
+    elsewhere = set(db.session.scalars(known)) - set(stored)
+    for key, one in list(wanted.items()):
+        own = stored.get(key)
+        if own and own.path == scope:
+            del wanted[key]
+            if (own.name, own.level) != (one.fate.name, one.level):
+                one.fate.refuse("forbidden")
+        elif key in elsewhere:
+            one.fate.refuse("conflict")
+        elif not one.parent:
+            one.fate.refuse("parent_unknown")
 
 
 def read(file: Path, fates: list[Fate]) -> dict[str, Wanted]:
@@ -123,10 +164,11 @@ def understood(cells: Mapping[str, str], fate: Fate) -> Wanted | None:
     return Wanted(fate, level, cells["parent"], cells.get("division") or None, joint, others)
 
 
-def everything() -> dict[str, Stored]:
-    """Every organisation by the key that a file names it with."""
+def everything(scope: str) -> dict[str, Stored]:
+    """Every organisation within `scope` by the key that a file names it with."""
     columns = ("id", "path", "name", "level", "joint", "division_code", "closed_on", "code")
-    rows = db.session.execute(select(*(getattr(Organisation, column) for column in columns)))
+    question = select(*(getattr(Organisation, column) for column in columns))
+    rows = db.session.execute(question.where(within(Organisation.path, scope)) if scope else question)
     return {key_of(row.code, row.id): as_stored(*row) for row in rows}
 
 
@@ -279,12 +321,16 @@ def share(one: Wanted, stored: Mapping[str, Stored], *, on: date, entry: Entry) 
     """Give a joint body the other parents of its row; those that it has stay as they are, until when too."""
     number = stored[one.fate.code].id
     held = {tie.parent for tie in ties_of(number) if tie.since <= on < tie.until}
+    named = select(Organisation.code, Organisation.id).where(Organisation.id.in_(held))
+    keys = {key_of(*row) for row in db.session.execute(named)}
     for key in one.others:
+        if key in keys:
+            continue
         try:
             if key not in stored:
                 raise ServiceError("parent_unknown")
             parent = stored[key].id
-            joined = parent not in held and join_within(number, parent=parent, on=on, until=None, entry=entry)
+            joined = join_within(number, parent=parent, on=on, until=None, entry=entry)
         except ServiceError as error:
             one.fate.what.append(error.code)
             continue

@@ -37,6 +37,33 @@ MEMBERS = text(
     WHERE m.organisation_id = o.id AND o.successor_id IS NOT NULL AND o.closed_on <= :today
     """
 )
+# Whoever listened for a merged organisation listens for the other one.
+LISTENERS = text(
+    """
+    -- scope: the endpoints of what was merged
+    UPDATE endpoints e SET organisation_id = o.successor_id FROM organisations o
+    WHERE e.organisation_id = o.id AND o.successor_id IS NOT NULL AND o.closed_on <= :today
+    """
+)
+# A stay with a merged branch goes on with the other one, unless the member is at home there, or stays there already.
+STAYS = text(
+    """
+    -- scope: the stays with what was merged
+    WITH ended AS (
+        UPDATE attachments a SET closed_on = o.closed_on FROM organisations o
+        WHERE a.organisation_id = o.id AND o.successor_id IS NOT NULL AND o.closed_on <= :today AND a.closed_on IS NULL
+        RETURNING a.*, o.successor_id
+    )
+    INSERT INTO attachments (member_id, organisation_id, reason, starts_on, ends_on, proposed_at, home_confirmed_at,
+        receiving_confirmed_at)
+    SELECT DISTINCT ON (e.member_id, e.successor_id) e.member_id, e.successor_id, e.reason,
+        greatest(e.starts_on, e.closed_on), e.ends_on, e.proposed_at, e.home_confirmed_at, e.receiving_confirmed_at
+    FROM ended e JOIN members m ON m.id = e.member_id
+    WHERE m.organisation_id <> e.successor_id AND (e.ends_on IS NULL OR e.ends_on > greatest(e.starts_on, e.closed_on))
+    ORDER BY e.member_id, e.successor_id, e.home_confirmed_at IS NULL OR e.receiving_confirmed_at IS NULL, e.id
+    ON CONFLICT DO NOTHING
+    """
+)
 
 
 def settle(today: date) -> int:
@@ -46,9 +73,10 @@ def settle(today: date) -> int:
     if due:
         for first, beyond in touched(due, today):
             db.session.execute(PATHS, {"first": first, "beyond": beyond, "today": today})
+        for follow in (LISTENERS, MEMBERS, STAYS):
+            while db.session.execute(follow, {"today": today}).rowcount:  # type: ignore[attr-defined]
+                pass
         db.session.execute(ENDPOINTS)
-        while db.session.execute(MEMBERS, {"today": today}).rowcount:  # type: ignore[attr-defined]
-            pass
         settled = update(OrganisationChange).where(OrganisationChange.id.in_([change.id for change in due]))
         db.session.execute(settled.values(settled=True))
         db.session.expire_all()

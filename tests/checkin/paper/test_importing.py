@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from service.activity.models import Activity, Sitting
 from service.audit.models import Note
-from service.checkin import annulling
+from service.checkin import annulling, rules
 from service.checkin.attendance import figures, roster
 from service.checkin.attendance.figures import Sums
 from service.checkin.models import CheckIn, Refusal
@@ -182,6 +182,18 @@ def test_all_or_nothing_holds_when_something_happens_in_between(
     done = enter(secretary, day, file, whole=True)
     assert (told(done), done.written) == ([("entered", None), ("refused", "checkin_annulled")], False)
     assert db.query(CheckIn).filter_by(member_id=city.ana.id).count() == 0
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_long_list_goes_in_batches(
+    city: City, day: Activity, file: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    monkeypatch.setattr(rules, "MOST", 2)
+    monkeypatch.setattr(importing, "STEP", 2)
+    secretary = make_organiser(organisation=city.city, role="branch_secretary", now=NOW)[0]
+    table(file, *[row(one) for one in (city.cleo, city.ben, city.ana)])
+    assert told(enter(secretary, day, file, whole=whole)) == [("entered", None)] * 3
+    assert figures.rostered(day.id, city.city.path).all.present == 3
 
 
 def test_the_list_is_entered_for_as_long_as_an_organiser_may(

@@ -64,3 +64,14 @@ def test_what_cannot_be_is_told_in_one_line(config: Config, city: City, day: Act
     assert "not_found" in chunshui(config, *command, "--by", "nobody").output
     assert chunshui(config, *command).exit_code == 2
     assert chunshui(config, *command, "--by", "desk", "--report", "x.doc").exit_code == 2
+
+
+def test_the_sign_in_sheet_at_the_command_line(config: Config, city: City, day: Activity, tmp_path: Path) -> None:
+    file = tmp_path / "sheet.xlsx"
+    command = ("attendance", "sheet", "--activity", str(day.id), "--by", "desk")
+    done = chunshui(config, *command, str(file), "--node", str(city.east.id))
+    assert (done.exit_code, done.output) == (0, "wrote 2 people\n")
+    assert file.stat().st_mode & 0o077 == 0
+    elsewhere = chunshui(config, *command, str(tmp_path / "no.xlsx"), "--node", str(city.west.id))
+    assert (elsewhere.exit_code, "not_found" in elsewhere.output) == (1, True)
+    assert chunshui(config, *command, str(tmp_path / "x.csv"), "--node", str(city.east.id)).exit_code == 2

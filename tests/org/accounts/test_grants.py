@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from service import account_commands
 from service.errors import ServiceError
-from service.org.accounts import grants
+from service.org.accounts import grants, listing
 from service.org.accounts.models import Grant
 from service.org.accounts.roles import OFFICES, PURPOSES_OF, ROLES
 from service.org.accounts.sessions import Terms, of_cookie
@@ -126,3 +126,14 @@ def test_the_highest_nodes_count() -> None:
     assert organiser.paths("roster") == ()
     assert organiser.may("push", "1.7")
     assert not organiser.may("push", "9")
+
+
+def test_organisations_are_found_by_name_in_ones_own_part_of_the_tree(db: Session) -> None:
+    province, other = make_organisation(level="province", name="甲省"), make_organisation(level="province", name="乙省")
+    city = make_organisation(level="city", parent=province, name="100%市")
+    branch = make_organisation(parent=city, name="100%支部")
+    make_organisation(parent=other, name="100%支部")
+    keeper = make_organiser(organisation=city, role="system_administrator")[0]
+    found = listing.organisations(keeper, "100%")
+    assert [(one.id, one.below) for one in found] == [(city.id, None), (branch.id, "100%市")]
+    assert listing.organisations(keeper, "1%支") == []

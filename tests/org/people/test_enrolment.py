@@ -20,7 +20,7 @@ from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db as database
 from service.org.models import Denial, Member, Organisation
-from service.org.people import export, identity
+from service.org.people import export, identity, standings
 from service.org.people.enrolment import Outcome, enrol, judge
 from service.org.people.entries import COLUMNS, entries, entry
 from service.org.people.models import SealedNumber
@@ -114,6 +114,22 @@ def test_differences_are_told_field_by_field(db: Session, branch: Organisation, 
     assert enrolled(row(2, other, name="新名", phone=phone_of(99))).counts == {"same": 1}
 
 
+def test_how_members_stand_is_told_from_the_day_of_the_table(db: Session, branch: Organisation) -> None:
+    [one] = enrolled(row(2, branch, category="预备党员")).fates
+    assert one.member is not None
+    assert standings.of_member(one.member) == []
+    for status, category in (("失去联系", "预备"), ("流动党员", "正式"), ("流动", "full")):
+        enrolled(row(2, branch, status=status, category=category))
+    told = [(each.kind, each.since, each.value, each.former) for each in standings.of_member(one.member)]
+    # On one day the last word counts.
+    assert told == [
+        ("category", NOW.date(), "full", "probationary"), ("status", NOW.date(), "floating", "active")
+    ]  # fmt: skip
+    db.expire_all()
+    member = db.get_one(Member, one.member)
+    assert (member.status, member.category) == ("floating", "full")
+
+
 def test_what_the_row_does_not_say_stays(db: Session, branch: Organisation) -> None:
     place = make_place()
     enrolled(row(2, branch, place=place.code, status="已转出"))
@@ -132,6 +148,7 @@ def test_what_the_row_does_not_say_stays(db: Session, branch: Organisation) -> N
         ({"phone": "1234"}, "phone_invalid"),
         ({"identity": "1234"}, "identity_invalid"),
         ({"status": "?"}, "status_unknown"),
+        ({"category": "?"}, "category_unknown"),
         ({"organisation": "没有"}, "organisation_unknown"),
         ({"organisation": "9" * 18}, "organisation_unknown"),
         ({"organisation": "9" * 30}, "organisation_unknown"),
@@ -184,6 +201,8 @@ def test_who_left_is_logged_out(db: Session, branch: Organisation) -> None:
     member = db.get_one(Member, one.member)
     db.commit()
     make_session(member)
+    enrolled(row(2, branch, status="失联"))
+    assert db.query(Denial).count() == 0
     enrolled(row(2, branch, status="已转出"))
     assert db.query(Denial).filter_by(member_id=one.member).count() == 1
 
@@ -254,7 +273,8 @@ def test_whatever_comes_every_row_has_a_fate_and_what_was_taken_stays(
 def test_what_was_exported_whole_is_enrolled_again_without_a_change(
     db: Session, tmp_path: Path, branch: Organisation, kind: str
 ) -> None:
-    enrolled(row(2, branch), row(3, branch, phone=""), row(4, branch, identity="", name="=1+1"))
+    enrolled(row(2, branch, status="出国（境）", category="正式"), row(3, branch, phone=""))
+    enrolled(row(4, branch, identity="", name="=1+1"))
     file = tmp_path / f"roster.{kind}"
     with file.open("wb") as target:
         rows = export.rows("", ring=identity.keyring(), reveal=True, now=NOW)

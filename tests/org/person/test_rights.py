@@ -104,7 +104,8 @@ def test_a_member_sees_all_that_is_held(client: Any, ana: Member, db: Session) -
     held = answer.json["held"]
     assert {name: len(rows) for name, rows in held.items()} == {
         "attachments": 0, "check_in_refusals": 0, "check_ins": 3, "consents": 0, "denials": 0, "devices": 0,
-        "exemptions": 0, "guests": 0, "invitations": 1, "leaves": 0, "make_ups": 0, "members": 1,
+        "exemptions": 0, "former_homes": 0, "guests": 0, "invitations": 1, "leaves": 0, "make_ups": 0,
+        "member_standings": 0, "members": 1,
         "notice_deliveries": 0, "notice_preferences": 0, "offices": 0, "outbox": 3, "roster_entries": 0,
         "sealed_numbers": 0, "sessions": 1, "stays": 6, "wechat_credits": 0, "wechat_identities": 1,
     }  # fmt: skip

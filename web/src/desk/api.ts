@@ -87,6 +87,9 @@ export const desk = {
     ).body.answers,
   annul: async (activity: number, checkIn: number, reason: string): Promise<void> =>
     void (await call('POST', `${of(activity)}/check-ins/${checkIn}/annulment`, { body: { reason } })),
+  /** Take back what one entered oneself a moment ago: the member may still come by himself. */
+  undo: async (activity: number, member: number, reference: string): Promise<void> =>
+    void (await call('DELETE', `${of(activity)}/members/${member}/check-ins/${reference}`)),
   confirm: (activity: number, checkIn: number): Promise<void> =>
     put(`${of(activity)}/check-ins/${checkIn}/confirmation`),
   decide: (activity: number, leave: number, approved: boolean): Promise<void> =>

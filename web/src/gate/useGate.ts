@@ -92,10 +92,12 @@ export function useGate() {
 
   const noticed = (): void => void look()
   addEventListener('online', noticed)
+  addEventListener('offline', noticed)
   document.addEventListener('visibilitychange', noticed)
   const timers = [setInterval(look, ASK_MS), setInterval(draw, TICK_MS)]
   onScopeDispose(() => {
     removeEventListener('online', noticed)
+    removeEventListener('offline', noticed)
     document.removeEventListener('visibilitychange', noticed)
     timers.forEach(clearInterval)
   })

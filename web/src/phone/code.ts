@@ -3,6 +3,10 @@
  * and no shared link brings it a second time; good for seconds, and used once.
  */
 
+// Scanned while the page was open: only the part behind # has changed.
+addEventListener('hashchange', () => {
+  if (location.hash.startsWith('#code=')) location.reload()
+})
 let brought = new URLSearchParams(location.hash.slice(1)).get('code') ?? ''
 if (brought) history.replaceState(history.state, '', location.pathname + location.search)
 

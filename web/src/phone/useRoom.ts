@@ -3,7 +3,7 @@
 import { onScopeDispose, ref, shallowRef } from 'vue'
 import type { Problem, Stream } from '../api'
 import { explain } from '../explain'
-import { Room, type Count, type Presence } from '../live'
+import { Room, type Call, type Count, type Presence } from '../live'
 import type { MemberSession } from '../session'
 
 const insideKey = (stream: number): string => `chunshui.inside.${stream}`
@@ -11,6 +11,7 @@ const insideKey = (stream: number): string => `chunshui.inside.${stream}`
 export function useRoom(stream: Stream, session: MemberSession) {
   const presence = ref<Presence>('left')
   const count = shallowRef<Count | null>(null)
+  const call = shallowRef<Call | null>(null)
   const refusal = ref('')
   let room: Room | null = null
 
@@ -28,6 +29,7 @@ export function useRoom(stream: Stream, session: MemberSession) {
     room = new Room(stream.gateway ?? '', stream.id, credentials, {
       presence: (next) => (presence.value = next),
       count: (next) => (count.value = next),
+      called: (next) => (call.value = next),
       refused,
     })
   }
@@ -59,5 +61,5 @@ export function useRoom(stream: Stream, session: MemberSession) {
   })
 
   if (sessionStorage.getItem(insideKey(stream.id))) enter() // a reload does not throw anybody out
-  return { presence, count, refusal, enter, leave }
+  return { presence, count, call, refusal, enter, leave }
 }

@@ -1,4 +1,4 @@
-"""`chunshui attendance import`: entering a paper list from a table."""
+"""`chunshui attendance`: entering a paper list from a table, and the sign-in sheet that one prints before."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,10 @@ BY = click.option(
     help=words("以此账号的权限与名义。", "The account in whose name, and within whose part of the tree."),
 )
 
+SITTING = click.option(
+    "--sitting", type=click.IntRange(1), help=words("场次编号；仅一场时可省略。", "Which of several sittings.")
+)
+
 
 @click.group(help=words("签到与参学。", "Attendance."))
 def attendance() -> None:
@@ -42,9 +46,7 @@ def attendance() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @ACTIVITY
 @BY
-@click.option(
-    "--sitting", type=click.IntRange(1), help=words("场次编号；仅一场时可省略。", "Which of several sittings.")
-)
+@SITTING
 @click.option("--dry-run", is_flag=True, help=words("只显示结果，不写入。", "Only show what would become of it."))
 @click.option(
     "--whole", is_flag=True, help=words("有一行被拒绝就全部不写入。", "All of it, or nothing if a row is refused.")
@@ -66,6 +68,7 @@ def import_list(
     running: Path | None,
 ) -> None:
     """By the rule of every check-in."""
+    from service.audit import OPERATOR
     from service.checkin.paper.importing import Wish, enter
     from service.errors import ServiceError
     from service.org.accounts.acting import acting_as
@@ -75,7 +78,7 @@ def import_list(
         now = read_clock()
         try:
             wish = Wish(sitting=sitting, dry_run=dry_run, whole=whole)
-            outcome = enter(acting_as(login, now), activity, file, wish, now)
+            outcome = enter(acting_as(login, now), activity, file, wish, now, actor=OPERATOR)
         except ServiceError as error:
             raise click.ClickException(told_of_table(error)) from None
     tell(outcome)
@@ -83,6 +86,36 @@ def import_list(
         keep(outcome, report, kind)
     if outcome.counts["refused"]:
         raise SystemExit(1)
+
+
+@attendance.command(
+    "sheet",
+    help=words(
+        "导出签到表（.xlsx），可打印、签名，再用 import 录入。",
+        "Write the sign-in sheet to .xlsx: to print, to sign, and to enter again by import.",
+    ),
+)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@ACTIVITY
+@BY
+@click.option("--node", type=click.IntRange(1), required=True, help=words("组织编号。", "Number of the organisation."))
+@SITTING
+@RUNNING
+def write_sheet(file: Path, activity: int, login: str, node: int, sitting: int | None, running: Path | None) -> None:
+    """For its owner's eyes only."""
+    from service.audit import OPERATOR
+    from service.checkin.attendance import printing, sheet
+    from service.org.accounts.acting import acting_as
+
+    if kind_of(file) != "xlsx":
+        raise click.UsageError(words("文件名须以 .xlsx 结尾", "the file's name must end in .xlsx"))
+    with within(running):
+        now, asked = read_clock(), sheet.Asked(activity=activity, node=node, sitting=sitting)
+        taken = sheet.take(acting_as(login, now), asked, now, actor=OPERATOR)
+        file.touch(mode=0o600)
+        with file.open("wb") as target:
+            printing.write(target, taken, language())
+    click.echo(words(f"已写入 {len(taken.lines)} 人", f"wrote {len(taken.lines)} people"))
 
 
 def tell(outcome: "Outcome") -> None:
