@@ -117,7 +117,7 @@ def test_every_test_that_the_threats_name_exists() -> None:
 
 
 def test_every_rule_of_check_in_names_tests_that_exist() -> None:
-    """In tables with "shown by": `file: test, test; file: test`, below tests/checkin, or a path from tests."""
+    """In tables with "shown by": `file: test, test; file: test`, below tests/checkin or by its path, or a path alone."""
     rows = re.findall(r"^\|(?!-)[^|]+\|([^|]+)\|$", (ROOT / "docs" / "check-in.md").read_text(), re.M)
     tests = re.compile(r"([\w/.]+): (`test_\w+`(?:, `test_\w+`)*)")
     shown = [row for row in rows if "test_" in row]
@@ -126,6 +126,6 @@ def test_every_rule_of_check_in_names_tests_that_exist() -> None:
         rest = re.sub(r"`tests/[\w/.]+`", "", tests.sub("", row))
         assert not rest.strip(" ;"), rest
         for file, named in tests.findall(row):
-            below = ROOT if file.startswith("tests/") else ROOT / "tests" / "checkin"
-            text = (below / f"{file.removesuffix('.py')}.py").read_text()
+            folder = ROOT if file.startswith("tests/") else ROOT / "tests" / "checkin"
+            text = (folder / f"{file.removesuffix('.py')}.py").read_text()
             assert [name for name in re.findall(r"\w+", named) if f"def {name}(" not in text] == []
