@@ -55,7 +55,7 @@ bench-checkins: test-setup compile ## 150,000 check in over sockets at once, and
 bench-150k: test-setup compile ## the founding day whole with 150,000 members, faults included; writes docs/benchmarks.*
 	@cd $(HERE) && $(BIN)/python -m bench day
 
-bench-deliveries: test-setup ## 150,000 deliveries with errors, one of two workers killed; writes docs/benchmarks.*
+bench-deliveries: test-setup ## deliveries a second; 150,000 with errors, one of two workers killed; writes docs/benchmarks.*
 	@cd $(HERE) && $(BIN)/python -m bench deliveries
 
 soak: test-setup compile ## 20,000 members come and go for ten minutes; writes docs/benchmarks.*

@@ -92,8 +92,10 @@ def hold_many(members: int) -> Measured:
 
 
 def many_deliveries(number: int) -> Measured:
-    """Deliveries with faults."""
-    return deliveries.hold(number, say)
+    """Deliveries a second, and a run of them with faults."""
+    found, notes = one_after_another([deliveries.measure])
+    faulty, more = deliveries.hold(number, say)
+    return [*found, *faulty], [*notes, *more]
 
 
 COMMANDS: dict[str, tuple[Callable[[int], Measured], str, int]] = {

@@ -34,7 +34,7 @@ from service.sandbox.settings import settings
 
 FULL_SIZE = 150_000
 ROUNDS = 3
-OURS, THEIRS = 40_000, 2_000
+OURS, THEIRS = 20_000, 1_000
 NOTICES = 3
 LATENCY_SECONDS = 0.02
 ERRORS = 0.01
@@ -56,6 +56,8 @@ CREDITS = text(
     SELECT 'o' || number, :template, number, :balance, '', now() FROM generate_series(1, :members) AS number
     """
 )
+# What one person is sent is due one after the other, so that two of it would overlap if they could.
+BESIDE = text("UPDATE notice_deliveries SET due_at = due_at - member_id * interval '1 millisecond'")
 CLEAR = text("TRUNCATE notices, wechat_credits CASCADE")
 STATES = text("SELECT state, count(*) FROM notice_deliveries WHERE lane <> 'inbox' GROUP BY state")
 SPAN = text(
@@ -287,6 +289,7 @@ def make_deliveries(sandbox: Sandbox, *, members: int, notices: int) -> None:
         db.session.add(notice)
         db.session.flush()
         tell(notice, everybody(members), MEANS, now)
+    db.session.execute(BESIDE)
     db.session.commit()
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE notice_deliveries, wechat_credits"))

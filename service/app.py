@@ -136,7 +136,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
     from service.activity import rules as activity
     from service.activity import succession as succeeding
     from service.audit import anchors, chain, keeping
-    from service.checkin.attendance import roster
+    from service.checkin.attendance import make_ups, roster
     from service.checkin.flags import devices, finding
     from service.checkin.ledger import checked_in, taken_back
     from service.live import reaping
@@ -171,6 +171,7 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
         Task("names", 3600.0, lambda _: rights.age(now(), config.named_days)),
         Task("openings", 2.0, lambda _: activity.announce(now())),
         Task("rosters", 5.0, lambda _: roster.freeze_due(now())),
+        Task("make-ups reminded of", 60.0, lambda _: make_ups.remind(now())),
         Task("flags", 60.0, lambda _: finding.find_due(now())),
         Task("device marks", 3600.0, lambda _: devices.prune(now())),
         # A run lasts for as long as there is something to deliver.
@@ -195,8 +196,14 @@ def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
 def audiences() -> "dict[str, Audience]":
     """Whom notices may be for, by the name that they keep."""
     from service.activity import reminders
+    from service.checkin.attendance import audiences as attendance
 
-    return {"activity": reminders.audience}
+    return {
+        "activity": reminders.audience,
+        "unread": reminders.unread,
+        "missing": attendance.missing,
+        "to_make_up": attendance.to_make_up,
+    }
 
 
 def gateway_handlers(config: Config) -> "dict[str, Handler]":
@@ -234,6 +241,7 @@ def register_rooms(app: APIFlask) -> None:
     from service.org.tree import views as tree
 
     access.init_app(app)
+    app.extensions["audiences"] = audiences()
     of_org = (org, accounts, provider, geography, tree, people, person, errands)
     of_checkin = (checkin, attendance, roll, onsite, group, paper, flags)
     for room in (*of_org, activity, live, *of_checkin, notify, notices, callbacks):

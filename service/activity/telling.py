@@ -15,7 +15,7 @@ from service.clock import iso
 from service.errors import ServiceError
 from service.extensions import db
 from service.notify.channels.roll import configured
-from service.notify.notices.audience import Means
+from service.notify.notices.audience import Means, audience_of
 from service.notify.notices.models import Notice
 from service.notify.notices.planning import Plan, plan
 from service.notify.notices.telling import Reach, rehearse
@@ -25,6 +25,8 @@ from service.scope import scoped
 
 # For so long it is worth telling.
 LIFE = timedelta(days=1)
+# Whom an organiser may tell, and which audience that is; of who is missing a room to the right knows.
+AUDIENCES = {"everybody": "activity", "unread": "unread", "missing": "missing"}
 MOST = 200
 
 
@@ -33,6 +35,7 @@ class Words:
     """What is told and to whom; `reference` makes a repeat of the request harmless."""
 
     kind: str
+    to: str = "everybody"
     below: int | None = None
     texts: Mapping[str, Mapping[str, str]] | None = None
     reference: str = ""
@@ -44,7 +47,7 @@ def preview(number: int, organiser: Organiser, words: Words, now: datetime) -> R
     config = current_app.config["CHUNSHUI"]
     channels = list(configured(config, current_app.extensions["valkey"]))
     notice = Notice(kind=wanted.kind, activity_id=number, audience=dict(wanted.audience))
-    return rehearse(reminders.audience(notice), Means.of(wanted.kind, channels, config))
+    return rehearse(audience_of(notice), Means.of(wanted.kind, channels, config))
 
 
 def tell(number: int, organiser: Organiser, words: Words, now: datetime) -> Notice:
@@ -80,14 +83,24 @@ def _plan(number: int, organiser: Organiser, words: Words, now: datetime) -> Pla
         key=f"activity:{number}:{words.kind}:{words.reference}",
         kind=words.kind,
         due_at=now,
-        expires_at=now + LIFE,
+        expires_at=_ends(activity, words, now),
         organisation_path=reminders.lead_path(activity),
-        audience={"name": "activity", **below},
+        audience={"name": AUDIENCES[words.to], **below},
         activity_id=number,
         facts=_facts(activity),
         texts=words.texts or {},
         created_by=organiser.id,
     )
+
+
+def _ends(activity: Activity, words: Words, now: datetime) -> datetime:
+    """Until when it is worth telling; conflict where nobody can be missing any more."""
+    if words.kind != "missing":
+        return now + LIFE
+    over = max(sitting.ends_at for sitting in activity.sittings)
+    if over <= now:
+        raise ServiceError("conflict")
+    return min(over, now + LIFE)
 
 
 def _node(number: int, organiser: Organiser) -> str:

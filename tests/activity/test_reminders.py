@@ -1,18 +1,14 @@
 """Reminders follow the activity's own times."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-from apiflask import APIFlask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service import audit
 from service.activity import editing, reminders
 from service.activity.models import Activity
-from service.app import audiences
 from service.extensions import db as database
 from service.notify.notices.audience import Means, audience_of
 from service.notify.notices.models import INBOX, Device, Notice, NoticeDelivery
@@ -22,13 +18,6 @@ from tests.factories import HOUR, make_activity, make_member, make_organisation,
 
 NOW = datetime(2026, 7, 1, 2, tzinfo=UTC)
 MEANS = Means(channels=["apns"])
-
-
-@pytest.fixture(autouse=True)
-def known(app: APIFlask) -> Iterator[None]:
-    app.extensions["audiences"] = audiences()
-    yield
-    del app.extensions["audiences"]
 
 
 def held(*, invited: bool = True, **fields: Any) -> tuple[Activity, Any, Any]:

@@ -1,6 +1,5 @@
 """An organiser tells, and sees what became of it; a member reads, and says how to be told."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from service import audit
-from service.app import audiences
+from service.clock import iso
 from service.clock import now as read_clock
 from service.notify.notices.models import Device
 from service.notify.notices.telling import tell_due
@@ -20,13 +19,6 @@ from tests.factories import bearer, make_activity, make_member, make_organisatio
 
 COOKIE = "chunshui_organiser"
 API = "/api/v1"
-
-
-@pytest.fixture(autouse=True)
-def known(app: APIFlask) -> Iterator[None]:
-    app.extensions["audiences"] = audiences()
-    yield
-    del app.extensions["audiences"]
 
 
 class Stage:
@@ -110,9 +102,44 @@ def test_the_preview_says_whom_it_reaches(stage: Stage) -> None:
     assert stage.client.post(f"{stage.url}/preview", json=elsewhere).status_code == 404
 
 
+def test_who_has_read_nothing_of_it_can_be_told_again(stage: Stage) -> None:
+    ana, ben = stage.member(0), stage.member(1)
+    again = {"kind": "own_text", "to": "unread"}
+    assert stage.client.post(f"{stage.url}/preview", json=again).json["people"] == 0, "nobody was told anything"
+    stage.tell()
+    stage.tell(reference="r2")
+    [_, first] = stage.client.get(f"{API}/me/notices", headers=bearer(member=ana)).json["notices"]
+    stage.client.post(f"{API}/me/notices/{first['id']}/reading", headers=bearer(member=ana))
+    assert stage.client.post(f"{stage.url}/preview", json=again).json["people"] == 1
+    stage.tell(reference="r3", to="unread")
+    heard = [
+        len(stage.client.get(f"{API}/me/notices", headers=bearer(member=one)).json["notices"]) for one in (ana, ben)
+    ]
+    assert heard == [2, 3]
+
+
+def test_nobody_is_missing_where_nobody_is_expected_nor_when_it_is_over(stage: Stage) -> None:
+    stage.member(0)
+    missing = {"kind": "missing", "to": "missing"}
+    assert stage.client.post(f"{stage.url}/preview", json=missing).json["people"] == 0, "no roster is frozen yet"
+    answer = stage.tell(texts={}, **missing)
+    assert answer.status_code == 201
+    assert answer.json["expires_at"] == iso(stage.activity.sittings[0].ends_at)
+    stage.activity.sittings[0].ends_at = read_clock()
+    stage.db.commit()
+    assert stage.tell(texts={}, reference="r2", **missing).status_code == 409
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"texts": {}}, {"kind": "announced"}, {"kind": "started", "texts": {}}, {"texts": {"xx": {"text": "x"}}}],
+    [
+        {"kind": "missing", "texts": {}},
+        {"to": "nobody"},
+        {"texts": {}},
+        {"kind": "announced"},
+        {"kind": "started", "texts": {}},
+        {"texts": {"xx": {"text": "x"}}},
+    ],
 )
 def test_what_says_nothing_is_refused(stage: Stage, wrong: dict[str, Any]) -> None:
     assert stage.tell(**wrong).status_code == 422

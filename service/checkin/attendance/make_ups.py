@@ -4,19 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from service.activity.models import Sitting
+from service.activity.models import Activity, Sitting
+from service.activity.reminders import lead_path
 from service.checkin.attendance import completion, evidence, roster
-from service.checkin.attendance.models import MakeUp, RosterEntry
+from service.checkin.attendance.models import MakeUp, Roster, RosterEntry
 from service.checkin.models import CheckIn, Terms, stands
+from service.clock import iso
 from service.errors import ServiceError
 from service.extensions import db
-from service.scope import scoped
+from service.notify.notices.models import Notice
+from service.notify.notices.planning import Plan, plan
+from service.scope import everything, scoped
 
 DEFAULT_DAYS = 30
 MOST = 500
+REMIND_BEFORE = timedelta(days=3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +112,45 @@ def deadline(activity: int) -> datetime:
         scoped(select(func.max(Sitting.ends_at)), Sitting.activity_id == activity)
     ).one()
     return ended + timedelta(days=terms.makeup_days if terms else DEFAULT_DAYS)
+
+
+def remind(now: datetime) -> int:
+    """Plan that those who may still make up are told of it some days before the deadline; how many. Commits.
+
+    The deadline follows the last sitting and the terms, and a notice that waits is moved with it.
+    """
+    days = func.coalesce(Terms.makeup_days, DEFAULT_DAYS)
+    ended = func.max(Sitting.ends_at)
+    ends = (ended + func.make_interval(0, 0, 0, days)).label("ends")
+    due = func.greatest(ends - REMIND_BEFORE, ended).label("due")
+    key = func.concat("activity:", Activity.id, ":make_up")
+    question = (
+        select(Activity, due, ends)
+        .join(Roster, Roster.activity_id == Activity.id)
+        .join(Sitting, Sitting.activity_id == Activity.id)
+        .outerjoin(Terms, Terms.activity_id == Activity.id)
+        .where(Activity.rehearsal.is_(False), days > 0)
+        .group_by(Activity.id, Terms.makeup_days)
+        .having(ends > now, ~exists().where(Notice.key == key, Notice.due_at == due))
+    )
+    found = db.session.execute(everything("whoever may make up", question)).all()
+    for activity, begins, deadline in found:
+        plan(_reminder(activity, begins, deadline))
+    db.session.commit()
+    return len(found)
+
+
+def _reminder(activity: Activity, due: datetime, deadline: datetime) -> Plan:
+    return Plan(
+        key=f"activity:{activity.id}:make_up",
+        kind="make_up",
+        due_at=due,
+        expires_at=deadline,
+        organisation_path=lead_path(activity),
+        audience={"name": "to_make_up"},
+        activity_id=activity.id,
+        facts={"theme": activity.theme, "starts_at": iso(deadline), "timezone": activity.timezone},
+    )
 
 
 def same(known: MakeUp, activity: int, effort: Effort) -> bool:

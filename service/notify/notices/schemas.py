@@ -165,26 +165,31 @@ class TextIn(Schema):
     text = Line(200, required=True)
 
 
-class TellIn(Schema):
-    """What is told, and to whom: everybody whom the activity is for, or those below a node."""
+class PreviewIn(Schema):
+    """What would be told, and to whom: everybody, who has read nothing of it yet, or who is missing; or those below."""
+
+    kind = String(required=True, validate=OneOf(("announced", "own_text", "missing")))
+    to = String(load_default="everybody", validate=OneOf(("everybody", "unread", "missing")))
+    below = Integer(load_default=None, allow_none=True, validate=Range(1, MAX_ID))
+
+    @validates_schema
+    def missed(self, data: dict[str, object], **_: object) -> None:
+        """Who is there is not told that he is missing."""
+        if data.get("kind") == "missing" and data.get("to") != "missing":
+            raise ValidationError("missing is told to the missing.", "to")
+
+
+class TellIn(PreviewIn):
+    """What is told, and to whom."""
 
     reference = Line(64, required=True)
-    kind = String(required=True, validate=OneOf(("announced", "own_text")))
     texts = Dict(keys=String(validate=OneOf(LANGUAGES)), values=Nested(TextIn), load_default=dict)
-    below = Integer(load_default=None, allow_none=True, validate=Range(1, MAX_ID))
 
     @validates_schema
     def said(self, data: dict[str, object], **_: object) -> None:
         """An own text says something, and another has a text already."""
         if bool(data.get("texts")) != (data.get("kind") == "own_text"):
             raise ValidationError("Needed for own_text, and for nothing else.", "texts")
-
-
-class PreviewIn(Schema):
-    """Whom it would be told."""
-
-    kind = String(required=True, validate=OneOf(("announced", "own_text")))
-    below = Integer(load_default=None, allow_none=True, validate=Range(1, MAX_ID))
 
 
 class ReachOut(Schema):
