@@ -1,10 +1,12 @@
 """Who may call what: every view declares it, and finds who called.
 
-The org room registers three callables in `app.extensions`: `deny_list`, the current DenyList; `organiser`, the
-organiser of the current request; `programme`, the API client of the current request's token, which must have a scope.
+The org room registers four callables in `app.extensions`: `deny_list`, the current DenyList; `organiser`, the
+organiser of the current request; `programme`, the API client of the current request's token, which must have a scope;
+`refused`, which is told what an organiser was refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -49,6 +51,16 @@ def organiser_required(view: View) -> View:
     return guarded  # type: ignore[return-value]
 
 
+@contextmanager
+def refusals_noted() -> Iterator[None]:
+    """Let the org room note what is refused to whom."""
+    try:
+        yield
+    except ServiceError as refusal:
+        current_app.extensions.get("refused", lambda _: None)(refusal)
+        raise
+
+
 def granted(*purposes: str) -> Callable[[View], View]:
     """Let a view run for an organiser in `g.organiser` who holds a grant for one of `purposes`, anywhere in the tree.
 
@@ -59,8 +71,9 @@ def granted(*purposes: str) -> Callable[[View], View]:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             g.organiser = current_app.extensions["organiser"]()
-            g.organiser.check(*purposes)
-            return view(*args, **kwargs)
+            with refusals_noted():
+                g.organiser.check(*purposes)
+                return view(*args, **kwargs)
 
         guarded.authentication = "organiser"  # type: ignore[attr-defined]
         guarded.purposes = purposes  # type: ignore[attr-defined]
@@ -98,12 +111,13 @@ def push_service(scope: str) -> Callable[[View], View]:
     def guard(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            if "Authorization" in request.headers:
-                g.organiser = current_app.extensions["programme"](scope)
-            else:
-                g.organiser = current_app.extensions["organiser"]()
-                g.organiser.check("push")
-            return view(*args, **kwargs)
+            by_token = "Authorization" in request.headers
+            found = current_app.extensions["programme"](scope) if by_token else current_app.extensions["organiser"]()
+            g.organiser = found
+            with refusals_noted():
+                if not by_token:
+                    found.check("push")
+                return view(*args, **kwargs)
 
         guarded.authentication = "organiser or programme"  # type: ignore[attr-defined]
         guarded.purposes = ("push",)  # type: ignore[attr-defined]

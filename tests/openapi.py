@@ -23,6 +23,7 @@ from service.extensions import db
 from service.notify import endpoints
 from service.notify.models import Delivery, Outbox
 from service.org.accounts import clients, factor, grants, recovery
+from service.org.accounts.sessions import Terms, open_session
 from service.org.login import hashed
 from service.org.models import Division, Member, MemberSession, Organisation, RefreshToken, WechatIdentity
 from service.org.organisers import Organiser
@@ -100,6 +101,10 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
         "member_id": member.id,
         "office_id": offices.appoint(member, branch, title=f"委员{mark}", starts_on=now.date()).id,
         "attachment_id": make_stay(member, guests, mark, now),
+        "session_id": make_session(member, now),
+        "organiser_session_id": open_session(
+            organiser.id, f"organiser{mark}", two_factors=True, terms=Terms.of(config), now=now
+        ).organiser.session,
         "number": branch.id,
         "visitor": make_member(organisation=guests, name=f"孙{mark}").id,
         "organisation_id": guests.id,
@@ -119,7 +124,7 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
         "recovery": recovery.issue_now(system.id, now),
         "login": f"organiser{mark}",
         "recovered": f"system_administrator{mark}",
-        "refresh_token": make_refresh_token(member.id, REFRESH + mark, now),
+        "refresh_token": make_refresh_token(member, REFRESH + mark, now),
     }
     cookies = {role: {"cookies": {COOKIE: cookie}} for role, (_, cookie) in people.items()}
     tokens = {"member": bearer(member=member), "programme": {"Authorization": f"Bearer {issued}"}}
@@ -190,13 +195,19 @@ def make_delivery(endpoint: int, mark: str, now: datetime) -> int:
     return row.id
 
 
-def make_refresh_token(member: int, token: str, now: datetime) -> str:
-    """A session of a member and the token to refresh it."""
+def make_session(member: Member, now: datetime) -> int:
+    """A log-in of a member."""
     until = now + timedelta(days=1)
-    session = MemberSession(member_id=member, app="mini_program", created_at=now, expires_at=until)
+    session = MemberSession(member_id=member.id, app="mini_program", created_at=now, expires_at=until)
     db.session.add(session)
-    db.session.flush()
-    db.session.add(RefreshToken(session_id=session.id, token_hash=hashed(token), expires_at=until))
+    db.session.commit()
+    return session.id
+
+
+def make_refresh_token(member: Member, token: str, now: datetime) -> str:
+    """A session of a member and the token to refresh it."""
+    session, until = make_session(member, now), now + timedelta(days=1)
+    db.session.add(RefreshToken(session_id=session, token_hash=hashed(token), expires_at=until))
     db.session.commit()
     return token
 

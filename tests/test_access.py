@@ -202,7 +202,9 @@ MAKING: dict[str, tuple[str, Callable[["World"], Any]]] = {
 OWN = {
     "POST /sessions", "POST /sessions/refresh", "DELETE /sessions/current", "GET /me", "POST /demo/guests",
     "POST /organisers/sessions", "POST /organisers/recovery", "DELETE /organisers/sessions/current",
-    "GET /organisers/me", "PUT /organisers/me/password", "POST /organisers/me/second-factor",
+    "GET /me/sessions", "DELETE /me/sessions/{none}", "GET /organisers/me/sessions",
+    "DELETE /organisers/me/sessions/{none}", "GET /organisers/me", "PUT /organisers/me/password",
+    "POST /organisers/me/second-factor",
     "GET /organisers/me/second-factor/qr.svg", "POST /organisers/me/second-factor/confirmation",
     "POST /oauth/token", "POST /endpoints", "GET /events",
     "POST /clients", "GET /me/data", "PATCH /me", "POST /me/erasure",
@@ -364,7 +366,8 @@ FACTOR = ("begin_factor", "factor_qr", "confirm_factor")
 
 
 def test_every_organisers_door_asks_for_a_grant(app: APIFlask) -> None:
-    own = {f"accounts.{one}" for one in ("sign_out", "me", "change_password", *FACTOR)} | {
+    mine = ("my_sessions", "end_session", "sign_out", "me", "change_password", *FACTOR)
+    own = {f"accounts.{one}" for one in mine} | {
         "provider.link",
         "provider.unlink",
     }

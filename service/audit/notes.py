@@ -19,10 +19,10 @@ from service.extensions import db
 
 EVENTS = frozenset(
     {
-        "account.changed", "account.created", "audit.pruned", "basis.recorded", "checkin.called", "client.changed",
-        "client.created", "consent.given", "consent.withdrawn", "data.exported", "data.imported", "flag.resolved",
-        "grant.given", "grant.withdrawn", "key.rotated", "login", "login.failed", "logout", "person.corrected",
-        "person.erased", "person.exported", "plaintext.read", "rows.pseudonymised",
+        "access.refused", "account.changed", "account.created", "audit.pruned", "basis.recorded", "checkin.called",
+        "client.changed", "client.created", "consent.given", "consent.withdrawn", "data.exported", "data.imported",
+        "flag.resolved", "grant.given", "grant.withdrawn", "key.rotated", "login", "login.failed", "logout",
+        "person.corrected", "person.erased", "person.exported", "plaintext.read", "rows.pseudonymised",
     }
 )  # fmt: skip
 OUTCOMES = frozenset({"done", "refused"})

@@ -27,6 +27,7 @@ from sqlalchemy import (
     literal_column,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.extensions import Base
@@ -172,7 +173,7 @@ class Refusal(Scoped, Base):
     purpose="organising",
     keeps="ever",
     internal="activity_id denominator late_minutes offline_minutes assisted_hours proxy_cap makeup_days live_minutes "
-    "replay",
+    "replay fence",
 )
 class Terms(Base):
     """How an activity takes check-ins; one without a row takes them as the defaults here say."""
@@ -192,6 +193,8 @@ class Terms(Base):
     # What completes the activity beside a check-in from afar (`attendance/completion.py`); nothing by default.
     live_minutes: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     replay: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    # Where the venue is, and how far around it is inside: for phones to compare with where they are, by themselves.
+    fence: Mapped[dict[str, float] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 @holds(purpose="organising", keeps="ever", internal="sitting_id method opens_at closes_at")

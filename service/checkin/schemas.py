@@ -1,5 +1,7 @@
 """Shapes of the checkin room."""
 
+import re
+
 from apiflask import Schema
 from marshmallow import fields, validate
 from marshmallow.validate import Regexp
@@ -8,7 +10,8 @@ from service.checkin.models import ASSISTED, FENCES
 from service.errors import ServiceError, language_of_request, problem
 from service.fields import Id, Line, Moment
 
-REFERENCE = Regexp(r"[A-Za-z0-9._:-]{8,64}\Z")
+REFERENCES = re.compile(r"[A-Za-z0-9._:-]{8,64}\Z")
+REFERENCE = Regexp(REFERENCES)
 MOST = 500
 
 

@@ -14,7 +14,8 @@ from flask import Flask, current_app, g, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from service.auth import SAFE_METHODS, bearer, bearer_token
+from service.audit import Party
+from service.auth import SAFE_METHODS, bearer, bearer_token, refusals_noted
 from service.clock import now as read_clock
 from service.config import Config
 from service.errors import ServiceError
@@ -26,6 +27,7 @@ from service.org.accounts.provider import client as provider
 from service.org.accounts.sessions import Terms, of_cookie
 from service.org.login import load_deny_list
 from service.org.organisers import Organiser
+from service.org.refusals import Refusals
 from service.tokens import DenyList
 
 COOKIE = "chunshui_organiser"
@@ -40,6 +42,9 @@ BODIES = {
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "text/csv",
 }
+
+# Who a number in a path means; of these the audit log has pseudonyms.
+SUBJECTS = {"member_id": "member", "account_id": "organiser"}
 
 log = logging.getLogger(__name__)
 View = TypeVar("View", bound=Callable[..., Any])
@@ -76,6 +81,8 @@ def init_app(app: Flask) -> None:
     app.extensions["deny_list"] = DenyListCache(config.deny_refresh_seconds)
     app.extensions["organiser"] = organiser_of_request
     app.extensions["programme"] = programme_of_request
+    refusals = Refusals()
+    app.extensions["refused"] = lambda refusal: note_refusal(refusals, refusal)
     app.extensions["openid_of"] = reach.openid_of
     app.extensions["wechat"] = wechat.connect(config)
     app.extensions["provider"] = provider.connect(config)
@@ -93,6 +100,21 @@ def organiser_of_request() -> Organiser:
 def cookie_name(name: str) -> str:
     """`name` as it is sent: over TLS with the prefix by which a browser lets no other host and no plain HTTP set it."""
     return f"__Host-{name}" if over_tls() else name
+
+
+def note_refusal(refusals: Refusals, refusal: ServiceError) -> None:
+    """Note that the organiser, or programme, of the current request was refused, and what he asked of."""
+    asked = request.view_args or {}
+    name, thing = next(((name, value) for name, value in asked.items() if isinstance(value, int)), ("", None))
+    subject = Party(SUBJECTS[name], thing) if name in SUBJECTS else None
+    refusals.note(
+        refusal,
+        g.organiser.id,
+        door=str(request.endpoint),
+        subject=subject,
+        thing=None if subject else thing,
+        now=read_clock(),
+    )
 
 
 def programme_of_request(scope: str) -> clients.Programme:
@@ -156,9 +178,11 @@ def member_or_organiser(view: View) -> View:
         by_token = "Authorization" in request.headers
         g.actor = bearer() if by_token else None
         g.organiser = None if by_token else organiser_of_request()
-        if g.organiser is not None:
+        if g.organiser is None:
+            return view(*args, **kwargs)
+        with refusals_noted():
             g.organiser.check("activities")
-        return view(*args, **kwargs)
+            return view(*args, **kwargs)
 
     guarded.authentication = "member or organiser"  # type: ignore[attr-defined]
     guarded.purposes = ("activities",)  # type: ignore[attr-defined]

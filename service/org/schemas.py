@@ -5,7 +5,7 @@ from typing import Any
 from apiflask import Schema
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from service.fields import Id, Line
+from service.fields import Id, Line, Moment
 from service.org.wechat import APPS
 
 
@@ -59,6 +59,22 @@ class LoginOut(Schema):
     expires_in = fields.Integer(metadata={"description": "Seconds for which the access token is good at least."})
     refresh_token = fields.String()
     member = fields.Nested(MemberOut)
+
+
+class MemberSessionOut(Schema):
+    """A log-in in one app, until it ends."""
+
+    id = Id()
+    app = fields.String(validate=validate.OneOf(APPS))
+    created_at = Moment()
+    expires_at = Moment()
+    current = fields.Boolean()
+
+
+class MemberSessionsOut(Schema):
+    """Log-ins, the latest first."""
+
+    sessions = fields.List(fields.Nested(MemberSessionOut))
 
 
 class GuestOut(Schema):

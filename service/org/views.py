@@ -10,9 +10,9 @@ from service.auth import member_required, public
 from service.clock import now as read_clock
 from service.errors import ServiceError
 from service.limits import logins_per_network
-from service.org import demo, login, roster, wechat
+from service.org import demo, login, roster, sessions, wechat
 from service.org.roster import MemberFacts
-from service.org.schemas import GuestOut, LoginIn, LoginOut, MemberOut, RefreshIn
+from service.org.schemas import GuestOut, LoginIn, LoginOut, MemberOut, MemberSessionsOut, RefreshIn
 
 bp = APIBlueprint("org", __name__, tag="People")
 
@@ -64,6 +64,32 @@ def log_out() -> str:
     Closes this session; its access tokens are refused within seconds everywhere.
     """
     login.log_out(g.actor, read_clock())
+    current_app.extensions["deny_list"].expire()
+    return ""
+
+
+@bp.get("/me/sessions")
+@member_required
+@bp.output(MemberSessionsOut)
+def my_sessions() -> dict[str, Any]:
+    """List one's open sessions, this one too"""
+    found = sessions.of_member(g.actor.member, read_clock())
+    names = ("id", "app", "created_at", "expires_at")
+    current = g.actor.session
+    return {
+        "sessions": [{name: getattr(one, name) for name in names} | {"current": one.id == current} for one in found]
+    }
+
+
+@bp.delete("/me/sessions/<int(max=9223372036854775807):session_id>")
+@member_required
+@bp.output({}, status_code=204)
+def end_session(session_id: int) -> str:
+    """Close one of one's sessions
+
+    Its access tokens are refused within seconds everywhere.
+    """
+    sessions.end_one(g.actor.member, session_id, read_clock())
     current_app.extensions["deny_list"].expire()
     return ""
 

@@ -136,7 +136,14 @@ def test_a_member_sees_how_he_stands(client: Any, city: City, day: Activity) -> 
     path, ana, dan = f"/api/v1/activities/{day.id}", bearer(member=city.ana), bearer(member=city.dan)
     before = client.get(f"{path}/my-attendance", headers=ana).json
     credit = {"source": None, "missing": ["check_in"], "asked": {"live_minutes": 0, "replay": False}}
-    assert before == {"expected": None, "leave": None, "make_up": None, "make_up_until": None, "credit": credit}
+    assert before == {
+        "expected": None,
+        "leave": None,
+        "make_up": None,
+        "make_up_until": None,
+        "credit": credit,
+        "fence": None,
+    }
     client.put(f"{path}/leave", json={"reason": "出差"}, headers=ana)
     roster.freeze(day.id, read_clock())
     asked = client.get(f"{path}/my-attendance", headers=ana).json

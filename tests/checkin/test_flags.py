@@ -216,6 +216,31 @@ def test_what_takes_check_ins_or_did_lately_is_looked_at(db: Session, city: City
     assert finding.find_due(closes + finding.AFTERWARDS - timedelta(seconds=1)) == 5
 
 
+FENCE = {"latitude": 30.6598, "longitude": 104.0633, "metres": 200}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"latitude": 91}, {"longitude": -181}, {"metres": 0}, {"metres": 1.5}, {"latitude": "x"}, {"member": 1}]
+)
+def test_a_fence_is_of_this_earth(client: FlaskClient, city: City, wrong: dict[str, Any]) -> None:
+    day = make_activity(lead=city.city, now=read_clock())
+    client.set_cookie("chunshui_organiser", make_organiser(organisation=city.city)[1])
+    path = f"/api/v1/activities/{day.id}/attendance-terms"
+    assert client.put(path, json={"fence": FENCE | wrong}).status_code == 422
+
+
+def test_a_phone_is_told_where_the_venue_is_and_tells_nobody_where_it_is(client: FlaskClient, city: City) -> None:
+    day, headers = make_activity(lead=city.city, now=read_clock()), bearer(member=city.ana)
+    path = f"/api/v1/activities/{day.id}"
+    client.set_cookie("chunshui_organiser", make_organiser(organisation=city.city)[1])
+    for fence in (FENCE, None):
+        assert client.put(f"{path}/attendance-terms", json={"fence": fence}).status_code == 200
+        told = client.get(f"{path}/my-attendance", headers=headers).json
+        assert told
+        assert told["fence"] == fence
+    assert client.post(f"{path}/check-ins", json={"reference": "reference-1"}, headers=headers).status_code == 201
+
+
 WRONG: tuple[dict[str, Any], ...] = (
     {"latitude": 30.5728, "longitude": 104.0668},
     {"location": {"lat": 30.5728, "lng": 104.0668}},

@@ -205,3 +205,26 @@ def test_what_was_refused_stays_until_it_is_settled(browser: Browser, house: Hou
         expect(one.page.get_by_role("heading", name="待处理")).to_have_count(0)
         assert one.kept() == []
         assert branch.counted() == 1
+
+
+def test_whoever_logs_out_without_a_network_is_asked_about_what_waits_and_is_out_for_good(
+    browser: Browser, house: House, branch: Branch
+) -> None:
+    with secretary(browser, house.url) as one:
+        one.log_in(branch, branch.logins[0])
+        one.page.wait_for_function("navigator.serviceWorker.controller !== null")
+        one.page.context.set_offline(True)
+        one.tick(branch.names[0])
+        one.press("退出")
+        expect(one.page.get_by_role("alert")).to_contain_text("还有 1 条签到没有同步")
+        one.press("先不退出")
+        one.told("已存 1 条")
+        one.press("退出")
+        one.press("清除并退出")
+        expect(one.page.get_by_role("button", name="登录", exact=True)).to_be_visible()
+        assert one.kept() == []
+        one.page.context.set_offline(False)
+        one.page.reload()
+        expect(one.page.get_by_role("button", name="登录", exact=True)).to_be_visible()
+        assert one.page.request.get(f"{house.url}/api/v1/organisers/me").status == 401
+        assert branch.counted() == 0

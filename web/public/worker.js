@@ -15,13 +15,19 @@ self.addEventListener('fetch', (event) => {
   else if (pathname.startsWith('/assets/')) event.respondWith(kept(request))
 })
 
-/** Keep a page with the files that it names. */
+/** Keep a page with the files that it names; those of the one before go when it is another. */
 async function keep(answer) {
   if (!answer.ok) return
   const cache = await caches.open(CACHE)
-  const named = (await answer.clone().text()).match(/\/assets\/[\w.-]+/g) ?? []
+  const text = await answer.clone().text()
+  const before = await (await cache.match(PAGE))?.text()
+  const named = text.match(/\/assets\/[\w.-]+/g) ?? []
   await Promise.all(named.map(async (file) => (await cache.match(file)) ?? cache.add(file)))
   await cache.put(PAGE, answer)
+  if (before === undefined || before === text) return
+  for (const { url } of await cache.keys()) {
+    if (![PAGE, ...named].includes(new URL(url).pathname)) await cache.delete(url)
+  }
 }
 
 /** From the network while there is one. */

@@ -44,6 +44,15 @@ describe('ticks that wait', () => {
     expect(kept).toEqual({})
   })
 
+  it('go on waiting, and are not sent in a circle, when an answer leaves some out', async () => {
+    const ticks = new Ticks(1, 2)
+    ticks.add(entry(7))
+    const enter = vi.fn(async () => [])
+    await expect(ticks.send(enter)).rejects.toThrow(Problem)
+    expect(enter).toHaveBeenCalledTimes(1)
+    expect(ticks.waiting.value.length).toBe(1)
+  })
+
   it('are taken back as long as nobody was sent them', async () => {
     const ticks = new Ticks(1, 2)
     ticks.add(entry(7))

@@ -10,15 +10,19 @@ from service.checkin.models import STANDS, Terms
 from service.extensions import db
 from service.live.watch_time import WATCHERS
 
+HERE = "check_ins.activity_id = r.activity_id AND check_ins.member_id = r.member_id"
+MINE = "u.activity_id = r.activity_id AND u.member_id = r.member_id AND u.annulled_at IS NULL"
 # Of a row `r` with an activity and a member: whether he came and not only from afar (null if he did not come), how he
-# made up for it, and whether he watched for long enough, which is reckoned only where it is asked for.
+# made up for it, and whether he watched for long enough, which is reckoned only where it is asked for. EXISTS may be
+# answered for all rows at once, a single value is looked up for each: so that is asked of those only who have one.
 COLUMNS = f"""
-    (SELECT bool_or(method <> 'self') FROM check_ins /* scope: one activity */
-        WHERE check_ins.activity_id = r.activity_id AND check_ins.member_id = r.member_id AND {STANDS}) AS there,
-    (SELECT kind FROM make_ups u /* scope: one activity */
-        WHERE u.activity_id = r.activity_id AND u.member_id = r.member_id AND u.annulled_at IS NULL) AS made_up,
+    CASE WHEN EXISTS (SELECT FROM check_ins /* scope: one activity */ WHERE {HERE} AND {STANDS})
+        THEN EXISTS (SELECT FROM check_ins /* scope: one activity */ WHERE {HERE} AND {STANDS} AND method <> 'self')
+    END AS there,
+    CASE WHEN EXISTS (SELECT FROM make_ups u /* scope: one activity */ WHERE {MINE})
+        THEN (SELECT kind FROM make_ups u /* scope: one activity */ WHERE {MINE}) END AS made_up,
     {{watched}} AS watched
-"""  # noqa: S608 - a condition of our own
+"""  # noqa: S608 - conditions of our own
 WATCHED = "CASE WHEN :seconds > 0 THEN r.member_id IN (SELECT member_id FROM watchers) ELSE false END"
 ONE = text(
     f"""

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from service.checkin.attendance import completion, evidence, make_ups, roster
 from service.checkin.attendance.models import Leave, MakeUp, RosterEntry
+from service.checkin.models import Terms
 from service.extensions import db
 from service.scope import scoped
 
@@ -16,7 +17,8 @@ from service.scope import scoped
 class Own:
     """`expected` is None until the roster is frozen; `make_up_until` says that there is something to make up for.
 
-    `credit` is the source of his one credit, what is missing of one, and what the activity asks for.
+    `credit` is the source of his one credit, what is missing of one, and what the activity asks for; `fence` the venue
+    with which his phone may compare where it is.
     """
 
     expected: bool | None
@@ -24,6 +26,7 @@ class Own:
     make_up: MakeUp | None
     make_up_until: datetime | None
     credit: dict[str, Any]
+    fence: dict[str, float] | None
 
 
 def of(activity: int, member: int, now: datetime) -> Own:
@@ -37,6 +40,7 @@ def of(activity: int, member: int, now: datetime) -> Own:
     wanted = evidence.asked(activity)
     shown = evidence.of_member(activity, member, wanted)
     source = completion.credit(wanted, shown)
+    terms = db.session.get(Terms, activity)
     until = make_ups.deadline(activity) if expected and source is None else None
     return Own(
         expected=expected,
@@ -44,4 +48,5 @@ def of(activity: int, member: int, now: datetime) -> Own:
         make_up=make_up,
         make_up_until=until if until is not None and now < until else None,
         credit={"source": source, "missing": completion.missing(wanted, shown), "asked": wanted},
+        fence=terms.fence if terms else None,
     )

@@ -10,6 +10,14 @@ from service.checkin.schemas import REFERENCE
 from service.fields import Id, Line, Moment
 
 
+class FenceIn(Schema):
+    """A venue: within so many metres of it a phone is `inside`, within three times as many `near`, else `far`."""
+
+    latitude = fields.Float(required=True, validate=validate.Range(-90, 90))
+    longitude = fields.Float(required=True, validate=validate.Range(-180, 180))
+    metres = fields.Integer(required=True, validate=validate.Range(50, 10_000), strict=True)
+
+
 class TermsIn(Schema):
     """How an activity takes check-ins; what is not named is as by default."""
 
@@ -31,6 +39,7 @@ class TermsIn(Schema):
         falsy={False},
         metadata={"description": "Whether a replay is asked for beside a check-in from afar, or else the minutes."},
     )
+    fence = fields.Nested(FenceIn, load_default=None, allow_none=True)
 
 
 class NodeQuery(Schema):
@@ -79,7 +88,7 @@ class MethodOut(Schema):
     unconfirmed = fields.Integer()
 
 
-class AskedOut(Schema):
+class CompletionTermsOut(Schema):
     """What completes the activity beside a check-in from afar."""
 
     live_minutes = fields.Integer()
@@ -91,7 +100,7 @@ class CreditOut(Schema):
 
     source = fields.String(allow_none=True, validate=validate.OneOf(SOURCES))
     missing = fields.List(fields.String(validate=validate.OneOf(("check_in", "live", "replay"))))
-    asked = fields.Nested(AskedOut)
+    asked = fields.Nested(CompletionTermsOut)
 
 
 class ScreensOut(Schema):
@@ -137,7 +146,7 @@ class AttendanceOut(Schema):
         values=fields.Integer(),
         metadata={"description": "People by the source of their one credit: of those expected, else of all who came."},
     )
-    asked = fields.Nested(AskedOut)
+    asked = fields.Nested(CompletionTermsOut)
     collective = fields.Nested(CollectiveOut)
 
 
@@ -233,6 +242,7 @@ class OwnOut(Schema):
     make_up = fields.Nested(MakeUpOut, allow_none=True)
     make_up_until = Moment(allow_none=True, metadata={"description": "Null where there is nothing to make up for."})
     credit = fields.Nested(CreditOut)
+    fence = fields.Nested(FenceIn, allow_none=True)
 
 
 class GuestIn(Schema):

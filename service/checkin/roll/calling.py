@@ -1,7 +1,7 @@
 """Who is on the roll at a node, a page at a time: with what was noted of each, taken back or not.
 
-Of a rostered activity that has started it is the frozen roster, with who stays there from elsewhere and guests. Of any
-other it is who is at home or staying there now, and who came: nobody is expected, so nobody is missing.
+Of a rostered activity that has started it is the frozen roster, with who stays there from elsewhere, and guests: those
+who are at home or staying now. Of any other it is all of these: nobody is expected, so nobody is missing.
 """
 
 from collections import defaultdict
@@ -23,36 +23,33 @@ from service.home import rehearsed
 from service.scope import scoped
 
 MOST = 500
-CAME = f"""
-    SELECT c.organisation_path AS home_path, c.member_id, 'guest' AS standing FROM check_ins c
-    /* scope: one activity, and a part of the tree */
-    WHERE c.activity_id = :activity AND {BELOW.format("c.organisation_path")}
+# By today's tree, whose paths have no label; one range of an index.
+BELOW_NOW = BELOW.replace(":path", ":now_path")
+HERE = f"""
+    SELECT :label || o.path AS home_path, m.id AS member_id, m.status FROM organisations o
+    JOIN members m ON m.organisation_id = o.id /* scope: a part of the tree */
+    WHERE m.rehearsal = :rehearsal AND {BELOW_NOW.format("o.path")}
     UNION ALL
-    SELECT :label || o.path, g.member_id, 'guest' FROM guests g JOIN members m ON m.id = g.member_id
-    JOIN organisations o ON o.id = m.organisation_id
-    WHERE g.activity_id = :activity AND {BELOW.format(":label || o.path")}
+    SELECT :label || o.path, m.id, m.status FROM organisations s JOIN attachments a ON a.organisation_id = s.id
+    JOIN members m ON m.id = a.member_id JOIN organisations o ON o.id = m.organisation_id
+    WHERE m.rehearsal = :rehearsal AND {BELOW_NOW.format("s.path")}
+        AND a.home_confirmed_at IS NOT NULL AND a.receiving_confirmed_at IS NOT NULL
+        AND a.starts_on <= :day AND coalesce(a.ends_on, 'infinity') > :day
+        AND coalesce(a.closed_on, 'infinity') > :day
 """  # noqa: S608 - conditions of our own
+# Guests are looked for among those who are here, not among all that came: that would read every check-in of the day.
 ON_ROSTER = f"""
     SELECT r.home_path, r.member_id, r.standing FROM roster_entries r /* scope: one activity, and a part of the tree */
     WHERE r.activity_id = :activity AND ({BELOW.format("r.home_path")} OR {BELOW.format("r.receiving_path")})
     UNION ALL
-    SELECT * FROM ({CAME}) came WHERE NOT EXISTS (
-        SELECT FROM roster_entries r WHERE r.activity_id = :activity AND r.member_id = came.member_id)
+    SELECT here.home_path, here.member_id, 'guest' FROM ({HERE}) here
+    WHERE NOT EXISTS (
+            SELECT FROM roster_entries r WHERE r.activity_id = :activity AND r.member_id = here.member_id)
+        AND (EXISTS (SELECT FROM guests g WHERE g.activity_id = :activity AND g.member_id = here.member_id)
+            OR EXISTS (SELECT FROM check_ins c WHERE c.activity_id = :activity AND c.member_id = here.member_id))
 """  # noqa: S608 - conditions of our own
 AT_HOME = f"""
-    SELECT :label || o.path AS home_path, m.id AS member_id, 'open' AS standing FROM members m
-    JOIN organisations o ON o.id = m.organisation_id /* scope: a part of the tree */
-    WHERE m.status <> 'left' AND m.rehearsal = :rehearsal AND {BELOW.format(":label || o.path")}
-    UNION ALL
-    SELECT :label || o.path, m.id, 'open' FROM attachments a
-    JOIN organisations s ON s.id = a.organisation_id
-    JOIN members m ON m.id = a.member_id JOIN organisations o ON o.id = m.organisation_id
-    WHERE m.status <> 'left' AND m.rehearsal = :rehearsal AND {BELOW.format(":label || s.path")}
-        AND a.home_confirmed_at IS NOT NULL AND a.receiving_confirmed_at IS NOT NULL
-        AND a.starts_on <= :day AND coalesce(a.ends_on, 'infinity') > :day
-        AND coalesce(a.closed_on, 'infinity') > :day
-    UNION ALL
-    SELECT home_path, member_id, 'open' FROM ({CAME}) came
+    SELECT home_path, member_id, 'open' AS standing FROM ({HERE}) here WHERE status = 'active'
 """  # noqa: S608 - conditions of our own
 # Whoever is found twice, say as one who has moved since, is shown once.
 PAGE = """
@@ -91,12 +88,13 @@ class Page:
         return len(self.lines) == MOST
 
 
-def call(activity: Activity, path: str, now: datetime, *, after: tuple[str, int] = ("", 0)) -> Page:
-    """The roll of an activity at the node that has this path in its rows, behind `after`."""
+def call(activity: Activity, path: str, now: datetime, *, today: str, after: tuple[str, int] = ("", 0)) -> Page:
+    """The roll of an activity behind `after`, at the node with `path` in its rows and `today` in the tree of now."""
     frozen = roster.of(activity.id) is not None
     values: dict[str, Any] = {"activity": activity.id, "path": path, "after_path": after[0], "after": after[1]}
     values |= {"label": rehearsed("") if activity.rehearsal else "", "rehearsal": activity.rehearsal, "most": MOST}
-    rows = db.session.execute(FROZEN if frozen else UNFROZEN, values | {"day": day_of(now)})
+    values |= {"now_path": today, "day": day_of(now)}
+    rows = db.session.execute(FROZEN if frozen else UNFROZEN, values)
     lines = [Line(*row) for row in rows]
     members = [line.member for line in lines]
     return Page(

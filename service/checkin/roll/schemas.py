@@ -32,7 +32,7 @@ class NotedOut(CheckInOut):
     mine = fields.Boolean()
 
 
-class AskedOut(Schema):
+class RollLeaveOut(Schema):
     """A request for leave."""
 
     id = Id()
@@ -50,7 +50,7 @@ class LineOut(Schema):
         metadata={"description": "expected, exempt, guest; open where nobody is expected, or not yet"}
     )
     check_ins = fields.List(fields.Nested(NotedOut))
-    leave = fields.Nested(AskedOut, allow_none=True)
+    leave = fields.Nested(RollLeaveOut, allow_none=True)
     made_up = fields.Boolean()
 
 

@@ -7,13 +7,15 @@ from flask import g
 
 from service.activity.views import shown as shown_activity
 from service.auth import granted
+from service.checkin.attendance.nodes import path_of
 from service.checkin.attendance.schemas import MissingQuery
-from service.checkin.attendance.views import branch, path_of
+from service.checkin.attendance.views import branch
 from service.checkin.models import CheckIn
 from service.checkin.roll import calling
 from service.checkin.roll.schemas import DeskOut, RollOut
 from service.checkin.scope import activities_of, activity_of, branches_of
 from service.clock import now as read_clock
+from service.org.people.scope import branch_of
 
 bp = APIBlueprint("roll", __name__, tag="Attendance")
 
@@ -41,7 +43,8 @@ def call(activity_id: int, query_data: dict[str, Any]) -> dict[str, Any]:
     """Call the roll at a node: who is on it, and what was noted of each; 500 a page"""
     activity, now, node = activity_of(g.organiser, activity_id), read_clock(), query_data["node"]
     home, _, last = query_data["after"].partition(":")
-    page = calling.call(activity, path_of(activity, node), now, after=(home, int(last or 0)))
+    path, today = path_of(g.organiser, activity, node, now), branch_of(g.organiser, node).path
+    page = calling.call(activity, path, now, today=today, after=(home, int(last or 0)))
     more = f"{page.lines[-1].home_path}:{page.lines[-1].member}" if page.full else None
     lines = [shown(page, line) for line in page.lines]
     return {"activity": activity.id, "node": node, "as_of": now, "frozen": page.frozen, "roll": lines, "after": more}

@@ -52,6 +52,22 @@ class PendingOut(Schema):
     uri = fields.String()
 
 
+class OpenSessionOut(Schema):
+    """A log-in in one browser: whether a second factor was shown, its last use to the minute, and its end."""
+
+    id = Id()
+    two_factors = fields.Boolean()
+    seen_at = Moment()
+    expires_at = Moment()
+    current = fields.Boolean()
+
+
+class OpenSessionsOut(Schema):
+    """Log-ins, the one used last first."""
+
+    sessions = fields.List(fields.Nested(OpenSessionOut))
+
+
 class RecoveryCodesOut(Schema):
     """Codes that stand in for a lost authenticator, each good once; shown in this answer only."""
 

@@ -15,7 +15,7 @@ from service.errors import ServiceError
 from service.headers import over_tls
 from service.limits import passwords_per_network, per_account
 from service.org import access
-from service.org.accounts import clients, factor, grants, listing, opening, recovery, sessions
+from service.org.accounts import clients, ending, factor, grants, listing, opening, recovery, sessions
 from service.org.accounts.schemas import (
     AccountIn,
     AccountOut,
@@ -33,6 +33,7 @@ from service.org.accounts.schemas import (
     LogInIn,
     NameQuery,
     OpenedOut,
+    OpenSessionsOut,
     PasswordIn,
     PendingOut,
     RecoveriesOut,
@@ -93,6 +94,29 @@ def sign_out() -> tuple[str, int, dict[str, str]]:
     """Log out as an organiser"""
     sessions.sign_out(g.organiser, read_clock())
     return "", 204, {"Set-Cookie": cookie(access.COOKIE, "", 0)}
+
+
+@bp.get("/organisers/me/sessions")
+@organiser_required
+@bp.output(OpenSessionsOut)
+def my_sessions() -> dict[str, Any]:
+    """List one's open sessions, this one too"""
+    now = read_clock()
+    found = ending.open_sessions(g.organiser.id, now - terms().idle, now)
+    names = ("id", "two_factors", "seen_at", "expires_at")
+    current = g.organiser.session
+    return {
+        "sessions": [{name: getattr(one, name) for name in names} | {"current": one.id == current} for one in found]
+    }
+
+
+@bp.delete(f"/organisers/me/sessions/<{NUMBER}:organiser_session_id>")
+@organiser_required
+@bp.output({}, status_code=204)
+def end_session(organiser_session_id: int) -> str:
+    """Close one of one's sessions"""
+    ending.end_one(g.organiser.id, organiser_session_id, read_clock())
+    return ""
 
 
 @bp.get("/organisers/me")

@@ -46,7 +46,7 @@ class Wish:
 
 
 def send_in(wish: Wish, organiser: Organiser, chunks: Iterable[bytes], now: datetime) -> Errand:
-    """An errand that compares the table in `chunks`. Commits. The same table again, while it is open, is the same.
+    """An errand that compares the table in `chunks`; noted. Commits. The same table again, while open, is the same.
 
     ServiceError not_found beyond the organiser's part of the tree, validation, body_too_large, errand_limit.
     """
@@ -63,6 +63,7 @@ def send_in(wish: Wish, organiser: Organiser, chunks: Iterable[bytes], now: date
     errand, fresh = entered("import", wish, organiser, index, now)
     if fresh:
         pieces.keep(errand.id, "upload", received)
+        note("data.imported", errand, organiser.id, now, step="received")
     db.session.commit()
     return errand
 

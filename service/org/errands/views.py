@@ -39,6 +39,7 @@ Accepted = tuple[dict[str, Any], int, dict[str, str]]
 
 
 @bp.post(f"{ORGANISATION}/imports")
+@roomy(MOST_BYTES)
 @granted("roster")
 @per_account
 @roomy(MOST_BYTES)

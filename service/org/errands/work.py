@@ -101,7 +101,8 @@ def enter(number: int, found: Found, now: datetime) -> None:
     keep(errand, found)
     errand.failure = None
     rules.end(errand, "applied", now)
-    rules.note("data.imported", errand, errand.accepted_by or errand.organiser_id, now, **found.counts)
+    by = errand.accepted_by or errand.organiser_id
+    rules.note("data.imported", errand, by, now, step="applied", **found.counts)
 
 
 def keep(errand: Errand, found: Found) -> None:

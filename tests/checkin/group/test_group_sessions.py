@@ -70,7 +70,7 @@ def test_ticks_are_check_ins_by_name_and_may_be_sent_again(
     assert ticked(secretary, day, session, city.ana, city.ben, city.cleo) == ["repeat", "repeat", "accepted"]
     rows = db.query(CheckIn).all()
     assert {(row.method, row.group_session_id, row.entered_by) for row in rows} == {("group", session.id, secretary.id)}
-    assert figures.rostered(day.id, city.city.path).all == Sums(expected=3, present=3)
+    assert figures.rostered(day.id, city.city.path).all == Sums(expected=3, present=3, completed=3)
 
 
 def test_a_tick_has_the_answer_of_every_check_in(db: Session, city: City, day: Activity, secretary: Organiser) -> None:
@@ -107,7 +107,7 @@ def test_heads_are_added_to_nothing_and_shown_apart_at_every_node(
     assert screens.at(day.id, city.province.path)[0] == found
     assert screens.at(day.id, city.away.path) == (Screens(), {})
     attendance = figures.rostered(day.id, city.city.path)
-    assert (attendance.all, attendance.guests) == (Sums(expected=3, present=1), 0)
+    assert (attendance.all, attendance.guests) == (Sums(expected=3, present=1, completed=1), 0)
     assert attendance.methods == {"group": {"attendances": 1, "late": 0, "unconfirmed": 0}}
 
 
@@ -231,8 +231,8 @@ def test_who_stays_with_the_branch_is_ticked_there_and_credited_at_home(db: Sess
     roster.freeze(day.id, NOW)
     secretary = make_organiser(organisation=city.east, role="branch_secretary", now=NOW)[0]
     assert ticked(secretary, day, begin(secretary, day, screen(city.east)), city.dan) == ["accepted"]
-    assert figures.rostered(day.id, city.away.path).all == Sums(expected=1, present=1)
-    assert figures.rostered(day.id, city.east.path).staying == Sums(expected=1, present=1)
+    assert figures.rostered(day.id, city.away.path).all == Sums(expected=1, present=1, completed=1)
+    assert figures.rostered(day.id, city.east.path).staying == Sums(expected=1, present=1, completed=1)
     assert screens.at(day.id, city.east.path)[0].ticked == 1
 
 

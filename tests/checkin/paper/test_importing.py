@@ -92,7 +92,7 @@ def test_every_row_has_its_fate_and_the_good_ones_are_written(
     [made] = db.query(CheckIn).filter_by(method="paper")
     assert (made.member_id, made.entered_by, made.received_at) == (city.ana.id, secretary.id, LATER)
     assert made.happened_at == datetime(2026, 9, 20, 17, 5, tzinfo=CIVIL)
-    assert figures.rostered(day.id, city.city.path).all == Sums(expected=3, present=2)
+    assert figures.rostered(day.id, city.city.path).all == Sums(expected=3, present=2, completed=2)
     kept = {(one.member_id, one.code) for one in db.query(Refusal)}
     assert kept == {(city.ben.id, "already_checked_in"), (city.cleo.id, "member_unknown"), (10**9, "member_unknown")}
 

@@ -26,6 +26,7 @@ OPENING = {
     "org/people/identity.py reveal": "a number, for who asks",
     "org/people/export.py _number": "numbers, for who takes the roster along",
     "org/people/rotation.py _store": "numbers, to seal them anew",
+    "org/errands/pieces.py opened": "tables that were sent in or made, noted when they came and when they are fetched",
     "notify/endpoints.py _open": "secrets of a receiver, to sign what it is sent",
     "org/accounts/factor.py _unsealed": "an authenticator's secret, to check a code",
     "org/accounts/provider/journeys.py unsealed": "our own cookie",

@@ -7,6 +7,7 @@
  */
 
 import { computed, ref, type ComputedRef, type Ref } from 'vue'
+import { Problem } from '../api'
 import { shelf } from '../storage'
 import type { Entry, EntryAnswer } from './api'
 
@@ -54,7 +55,7 @@ export class Ticks {
     this.change((kept) => kept.filter((tick) => tick.reference !== reference))
   }
 
-  /** Send all that wait; false if nobody answered. A refusal of the whole is thrown, and all go on waiting. */
+  /** Send all that wait; the answers. Whatever keeps the whole from being answered is thrown, and all go on waiting. */
   async send(enter: (entries: Entry[]) => Promise<EntryAnswer[]>): Promise<EntryAnswer[]> {
     const answers: EntryAnswer[] = []
     for (;;) {
@@ -64,6 +65,7 @@ export class Ticks {
       const sent = new Set(batch.map(({ reference }) => reference))
       this.change((kept) => kept.map((tick) => (sent.has(tick.reference) ? { ...tick, sent: true } : tick)))
       const told = await enter(batch.map(bare))
+      if (told.length !== batch.length) throw new Problem('unexpected', 500, '')
       const fates = new Map(batch.map(({ reference }, at) => [reference, told[at]]))
       this.change((kept) => kept.flatMap((tick) => afterwards(tick, fates.get(tick.reference))))
       answers.push(...told)

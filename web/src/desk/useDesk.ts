@@ -4,12 +4,14 @@ import { ref } from 'vue'
 import { organisers, Problem, type Activity, type LogIn, type Organiser } from '../api'
 import { serverNow } from '../clock'
 import { explain } from '../explain'
-import { visit } from '../storage'
+import { shelf, visit } from '../storage'
 import { desk, type Branch, type Desk } from './api'
 import { forgetAllOf, forgetOld } from './ticks'
 
 const PREFIX = 'chunshui.desk.'
 const KEY = `${PREFIX}opened`
+/** Somebody has logged out here whose session may still be open. */
+const LEAVING = 'chunshui.leaving'
 
 interface Kept {
   organiser: Organiser
@@ -70,16 +72,33 @@ export function useDesk() {
     visit.keys(PREFIX).forEach((key) => visit.forget(key))
   }
 
-  /** Log out, and keep nothing on this phone. */
+  /** Log out, and keep nothing on this phone; without a network the session itself ends as soon as there is one. */
   async function logOut(): Promise<void> {
     if (organiser.value) forgetAllOf(organiser.value.id)
-    await organisers.logOut().catch(() => undefined)
+    shelf.remember(LEAVING, 'yes')
     ended()
     history.replaceState(null, '', location.pathname)
+    await leave().catch(() => undefined)
+  }
+
+  async function leave(): Promise<void> {
+    try {
+      await organisers.logOut()
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 401) throw error
+    }
+    shelf.forget(LEAVING)
+  }
+
+  async function enterAnew(given: LogIn): Promise<void> {
+    const who = await organisers.logIn(given)
+    shelf.forget(LEAVING)
+    await enter(who)
   }
 
   async function start(): Promise<void> {
     try {
+      if (shelf.recall(LEAVING)) await leave()
       await enter(await organisers.me())
     } catch (error) {
       const before = kept()
@@ -96,7 +115,7 @@ export function useDesk() {
   void start()
   return {
     organiser, opened, activity, branch, ready, trouble, choose, chooseBranch, ended, logOut,
-    logIn: async (given: LogIn) => enter(await organisers.logIn(given)),
+    logIn: enterAnew,
     enterAgain: async () => enter(await organisers.me()),
   } // prettier-ignore
 }

@@ -30,6 +30,7 @@ export function useRoll({ organiser, activity, branch, ended }: Place) {
   const sending = ref(false)
   const trouble = ref('')
   let soon: ReturnType<typeof setTimeout> | undefined
+  let asked = 0
 
   /** `act`, with what went wrong told; whether it went well. */
   async function attempt(act: () => Promise<unknown>): Promise<boolean> {
@@ -46,11 +47,15 @@ export function useRoll({ organiser, activity, branch, ended }: Place) {
     }
   }
 
+  /** The latest question counts: an older answer shows nobody as missing again, nor is it kept after a log-out. */
   const load = (): Promise<boolean> =>
     attempt(async () => {
-      roll.value = await desk.roll(activity, branch)
-      visit.remember(key, JSON.stringify(roll.value))
-      refusals.value = await desk.refusals(activity)
+      const mine = ++asked
+      const [found, waiting] = await Promise.all([desk.roll(activity, branch), desk.refusals(activity)])
+      if (mine !== asked) return
+      roll.value = found
+      refusals.value = waiting
+      visit.remember(key, JSON.stringify(found))
     })
 
   /** Send what waits, then see how things stand. Nothing waits for it: ticking goes on meanwhile. */
@@ -93,6 +98,7 @@ export function useRoll({ organiser, activity, branch, ended }: Place) {
   const again = setInterval(() => ticks.waiting.value.length > 0 && void synchronise(), AGAIN_MS)
   const renew = setInterval(() => document.visibilityState === 'visible' && void load(), RENEW_MS)
   onScopeDispose(() => {
+    asked++
     removeEventListener('online', noticed)
     removeEventListener('offline', noticed)
     clearTimeout(soon)
