@@ -29,9 +29,8 @@ def test_everybody_has_one_phone_and_every_server_its_share(members: int, severa
 
 
 def outcome(**told: Any) -> Outcome:
-    return Outcome(
-        **({"began": 1.0, "ended": 3.0, "written": 50, "refused": {}, "latencies": [0.1], "cpu": 1.0} | told)
-    )
+    usual: dict[str, Any] = {"began": 1.0, "ended": 3.0, "written": 50, "refused": {}, "latencies": [0.1], "cpu": 1.0}
+    return Outcome(**(usual | told))
 
 
 def test_a_run_is_told_by_what_was_written_and_what_it_cost() -> None:
