@@ -84,3 +84,22 @@ def test_a_request_that_hangs_is_given_up(app: APIFlask, client: FlaskClient, mo
     assert answer.get_json()["code"] == "database_unavailable"
     assert answer.headers["Retry-After"] == "2"
     assert time.monotonic() - began < 25
+
+
+def test_a_request_that_gets_on_has_its_time_anew(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a file on a slow line: longer than any one request may take, and given up once nothing more comes."""
+    import gevent
+
+    def sending(environ: Any, start_response: Any) -> list[bytes]:
+        for _ in range(5):
+            gevent.sleep(0.4)
+            deadline.more_time(environ)
+        if environ["PATH_INFO"] == "/breaks-off":
+            gevent.sleep(30)
+        start_response("200 OK", [])
+        return [b"done"]
+
+    monkeypatch.setattr(deadline, "SECONDS", 1.5)
+    client = FlaskClient(deadline.Deadline(app, sending))
+    assert client.get("/whole").status_code == 200
+    assert client.get("/breaks-off").status_code == 503

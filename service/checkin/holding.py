@@ -16,13 +16,28 @@ from service.extensions import db
 from service.holdings import STAND_IN, Holding, Salts
 from service.scope import scoped
 
-# A make-up elsewhere names a check-in of another activity, which may lose its person first.
-LINKS = text(
-    """
-    -- scope: make-ups that name check-ins of an activity which have lost their person
-    UPDATE make_ups u SET check_in_id = NULL FROM check_ins c
-    WHERE c.id = u.check_in_id AND c.activity_id = :activity AND c.member_id < 0
-    """
+# A make-up elsewhere names a check-in of another activity, which may lose its person first; so does a flag of one who
+# was at two places.
+LINKS = (
+    text(
+        """
+        -- scope: make-ups that name check-ins of an activity which have lost their person
+        UPDATE make_ups u SET check_in_id = NULL FROM check_ins c
+        WHERE c.id = u.check_in_id AND c.activity_id = :activity AND c.member_id < 0
+        """
+    ),
+    text(
+        """
+        -- scope: flags about check-ins of an activity which have lost their person
+        WITH gone AS (
+            DELETE FROM flagged_check_ins l USING check_ins c, flags f
+            WHERE c.id = l.check_in_id AND f.id = l.flag_id AND f.kind = 'place'
+                AND c.activity_id = :activity AND c.member_id < 0
+            RETURNING l.flag_id
+        )
+        UPDATE flags f SET subject = NULL FROM gone WHERE f.id = gone.flag_id
+        """
+    ),
 )
 DATED: Sequence[Any] = (CheckIn, Refusal, RosterEntry, Leave, Guest, MakeUp)
 # References were made by the person's phone; reasons may tell of him. Who entered, decided or took back was somebody
@@ -40,7 +55,8 @@ UNNAMED = {
 UNSAID = text(
     """
     -- scope: an activity, and one person or everybody
-    UPDATE flags SET note = '' WHERE activity_id = :activity AND note <> '' AND id IN (
+    UPDATE flags SET note = '', resolved_by = 0
+    WHERE activity_id = :activity AND (note <> '' OR resolved_by <> 0) AND id IN (
         SELECT l.flag_id FROM flagged_check_ins l JOIN check_ins c ON c.id = l.check_in_id
         WHERE c.member_id > 0 AND (CAST(:member AS bigint) IS NULL OR c.member_id = :member))
     """
@@ -59,7 +75,8 @@ def unname(member: int | None, before: datetime, salts: Salts) -> int:
         db.session.execute(UNSAID, values)
         for model in DATED:
             done += db.session.execute(text(unnaming(model.__table__)), values).rowcount  # type: ignore[attr-defined]
-        db.session.execute(LINKS, values)
+        for links in LINKS:
+            db.session.execute(links, values)
     return done + (lapse(before) if member is None else 0)
 
 

@@ -25,6 +25,7 @@ from service.org.organisers import Organiser
 from service.org.people.identity import keyring
 from service.org.people.scope import branch_of
 from service.scope import scoped
+from service.sealing import SealBrokenError
 
 # 150,000 people are some 12 MB as CSV, and less as XLSX.
 MOST_BYTES = 32 << 20
@@ -102,7 +103,11 @@ def entered(direction: str, wish: Wish, organiser: Organiser, index: bytes, now:
         db.session.rollback()
         raise ServiceError("errand_limit", limit=MOST_OPEN)
     found = scoped(select(Errand).filter_by(**same), Errand.organiser_id == organiser.id, Errand.state.in_(OPEN))
-    return db.session.scalars(found).one(), made is not None
+    errand = db.session.scalars(found).one_or_none()
+    if errand is None:
+        # The one that was open has just ended.
+        raise ServiceError("conflict")
+    return errand, made is not None
 
 
 def bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -167,7 +172,7 @@ def differences(number: int, organiser: Organiser) -> list[dict[str, Any]]:
     errand = find(number, organiser)
     if not pieces.has(errand.id, "differences"):
         raise ServiceError("not_found")
-    found: list[dict[str, Any]] = json.loads(b"".join(pieces.opened(errand.id, "differences")))
+    found: list[dict[str, Any]] = json.loads(b"".join(legible(errand.id, "differences")))
     return found
 
 
@@ -179,7 +184,15 @@ def fetched(number: int, organiser: Organiser, now: datetime) -> tuple[Errand, l
         raise ServiceError("not_found")
     note("data.exported", errand, organiser.id, now, what=part)
     db.session.commit()
-    return errand, list(pieces.opened(errand.id, part))
+    return errand, legible(errand.id, part)
+
+
+def legible(errand: int, part: str) -> list[bytes]:
+    """The pieces of a part; ServiceError not_found if its key was taken away meanwhile."""
+    try:
+        return list(pieces.opened(errand, part))
+    except SealBrokenError:
+        raise ServiceError("not_found") from None
 
 
 def end(errand: Errand, state: str, now: datetime) -> None:

@@ -13,7 +13,6 @@ from service.errors import language_of_request
 from service.limits import per_account
 from service.org.errands import progress, rules
 from service.org.errands.models import DUE, Errand
-from service.org.errands.pieces import PIECE_BYTES
 from service.org.errands.rules import MOST_BYTES, Wish
 from service.org.errands.schemas import (
     AcceptanceIn,
@@ -27,6 +26,7 @@ from service.org.errands.subjects import label_of
 
 bp = APIBlueprint("errands", __name__, tag="Imports and exports")
 
+CHUNK_BYTES = 1 << 16
 NUMBER = "int(max=9223372036854775807)"
 ORGANISATION = f"/organisations/<{NUMBER}:number>"
 ERRAND = f"/errands/<{NUMBER}:errand_id>"
@@ -130,8 +130,8 @@ def call_off(errand_id: int) -> dict[str, Any]:
 
 
 def body() -> Iterator[bytes]:
-    """The body as it comes; each mebibyte has the time of a request of its own."""
-    while chunk := request.stream.read(PIECE_BYTES):
+    """The body as it comes; each part of it has the time of a request of its own, so that a slow line may send too."""
+    while chunk := request.stream.read(CHUNK_BYTES):
         more_time(request.environ)
         yield chunk
 

@@ -1,87 +1,39 @@
 """Errands: a table is compared, seen, applied once; sealed, scoped, noted, and gone in time."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
 from apiflask import APIFlask
-from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from service.audit.models import Note
-from service.errors import ServiceError
 from service.extensions import db as database
-from service.org.access import COOKIE
 from service.org.accounts import grants
 from service.org.errands import pieces, rules, work
 from service.org.errands.models import Errand, ErrandPiece
 from service.org.errands.rules import Wish
 from service.org.models import Member, Organisation
 from service.org.organisers import Organiser
-from service.org.people import enrolment
 from service.org.people.models import SealedNumber
-from service.sheets import read
 from tests.concurrency import at_once, really_committed
 from tests.factories import make_organisation, make_organiser
-from tests.org.people.conftest import identity_of, phone_of
+from tests.org.errands.steps import (
+    HEADINGS,
+    NOW,
+    applied,
+    compared,
+    enrolled_meanwhile,
+    exported,
+    lines,
+    refused,
+    roster,
+    sent,
+)
+from tests.org.people.conftest import phone_of
 
-API = "/api/v1"
-NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
-HEADINGS = "姓名,所属党支部编号,手机号,身份证号\n"
-
-
-@pytest.fixture
-def city(db: Session) -> Organisation:
-    return make_organisation(level="city", parent=make_organisation(level="province"))
-
-
-@pytest.fixture
-def branch(city: Organisation) -> Organisation:
-    return make_organisation(name="甲支部", parent=city)
-
-
-@pytest.fixture
-def organiser(city: Organisation) -> Organiser:
-    return make_organiser(organisation=city)[0]
-
-
-def roster(branch: Organisation, *people: int, name: str = "党员") -> bytes:
-    rows = (f"{name}{one},{branch.id},{phone_of(one)},{identity_of(one)}\n" for one in people)
-    return (HEADINGS + "".join(rows)).encode()
-
-
-def sent(organiser: Organiser, table: bytes, *, subject: str = "roster", now: datetime = NOW) -> Errand:
-    wish = Wish(subject=subject, organisation_id=organiser.organisation_id, language="en")
-    return rules.send_in(wish, organiser, [table], now)
-
-
-def compared(organiser: Organiser, table: bytes, **more: Any) -> Errand:
-    errand = sent(organiser, table, **more)
-    assert work.work_once(NOW)
-    database.session.refresh(errand)
-    return errand
-
-
-def applied(organiser: Organiser, table: bytes, **more: Any) -> Errand:
-    errand = compared(organiser, table, **more)
-    assert errand.state == "compared", errand.failure
-    rules.accept(errand.id, organiser, str(errand.outcome), NOW)
-    assert work.work_once(NOW)
-    database.session.refresh(errand)
-    return errand
-
-
-def lines(organiser: Organiser, errand: Errand) -> list[str]:
-    _, found = rules.fetched(errand.id, organiser, NOW)
-    return b"".join(found).decode("utf-8-sig").splitlines()
-
-
-def refused(code: str) -> "pytest.RaisesExc[ServiceError]":
-    return pytest.raises(ServiceError, match=code)
 
 
 def test_nothing_is_written_before_what_was_seen_is_accepted(
@@ -132,15 +84,6 @@ def organiser_home(organiser: Organiser) -> Organisation:
     return database.session.get_one(Organisation, organiser.organisation_id)
 
 
-def enrolled_meanwhile(branch: Organisation, number: int) -> None:
-    from service.org.people.entries import entry
-    from service.org.people.identity import keyring
-    from service.sheets import Row
-
-    cells = {"name": "他人先改", "organisation": str(branch.id), "phone": phone_of(number)}
-    enrolment.enrol(map(entry, [Row(2, cells)]), scope="", ring=keyring(), now=NOW)
-
-
 def test_accepting_again_changes_nothing(db: Session, organiser: Organiser, branch: Organisation) -> None:
     errand = applied(organiser, roster(branch, 2))
     assert rules.accept(errand.id, organiser, str(errand.outcome), NOW).state == "applied"
@@ -182,6 +125,16 @@ def test_a_piece_opens_at_its_place_only(db: Session, organiser: Organiser) -> N
     assert work.work_once(NOW)
     db.refresh(errand)
     assert (errand.state, errand.failure) == ("failed", {"code": "sheet_unreadable", "reason": "sealed"})
+
+
+def test_what_no_key_opens_any_more_is_gone(db: Session, organiser: Organiser, branch: Organisation) -> None:
+    errand = applied(organiser, roster(branch, 2))
+    for piece in db.query(ErrandPiece):
+        piece.ciphertext = b"sealed by another key"
+    db.commit()
+    for ask in (rules.differences, partial(rules.fetched, now=NOW)):
+        with refused("not_found"):
+            ask(errand.id, organiser)
 
 
 def test_what_cannot_be_read_says_why(db: Session, organiser: Organiser) -> None:
@@ -322,95 +275,6 @@ def noted(db: Session) -> list[Note]:
     return db.query(Note).filter(Note.event.like("data.%")).order_by(Note.id).all()
 
 
-def exported(organiser: Organiser, subject: str, format: str, day: date | None = None) -> Errand:  # noqa: A002
-    wish = Wish(subject=subject, organisation_id=organiser.organisation_id, language="zh", format=format, day=day)
-    errand = rules.ask_for(wish, organiser, NOW)
-    assert rules.ask_for(wish, organiser, NOW).id == errand.id
-    assert work.work_once(NOW)
-    database.session.refresh(errand)
-    assert errand.state == "made", errand.failure
-    return errand
-
-
-@pytest.mark.parametrize("format", ["csv", "xlsx"])
-def test_an_export_has_ones_own_part_of_the_tree_and_tails_only(
-    tmp_path: Path,
-    organiser: Organiser,
-    branch: Organisation,
-    format: str,  # noqa: A002
-) -> None:
-    enrolled_meanwhile(branch, 2)
-    enrolled_meanwhile(make_organisation(), 3)
-    _, found = rules.fetched(exported(organiser, "roster", format).id, organiser, NOW)
-    file = tmp_path / f"roster.{format}"
-    file.write_bytes(b"".join(found))
-    [row] = read(file, headings={"姓名": "name", "手机号": "phone"})
-    assert row.cells == {"name": "他人先改", "phone": f"*{phone_of(2)[-4:]}"}
-
-
-def tree(*rows: str) -> bytes:
-    return ("code,name,level,parent_code\n" + "".join(f"{row}\n" for row in rows)).encode()
-
-
-def key(organisation: Organisation) -> str:
-    return organisation.code or f"#{organisation.id}"
-
-
-def test_organisations_are_brought_in_below_ones_own(
-    db: Session, organiser: Organiser, city: Organisation, branch: Organisation
-) -> None:
-    elsewhere = make_organisation()
-    elsewhere.code = "TAKEN"
-    db.commit()
-    table = tree(
-        f"{key(city)},{city.name},city,{city.path.split('.')[0]}",
-        f"{key(branch)},新名,branch,{key(city)}",
-        f"B,乙支部,branch,{key(city)}",
-        "T,县委,province,",
-        f"TAKEN,改名,branch,{key(city)}",
-        f"C,丙支部,branch,{key(elsewhere)}",
-        f"#{elsewhere.id},改名,branch,{key(city)}",
-    )
-    errand = applied(organiser, table, subject="organisations")
-    fates = [line.split(",")[3] for line in lines(organiser, errand)[1:]]
-    assert fates == ["unchanged", "changed", "added", *["refused"] * 4]
-    db.expire_all()
-    assert branch.name == "新名"
-    assert elsewhere.name != "改名"
-    assert db.query(Organisation).filter_by(code="B").one().parent_id == city.id
-    again = compared(organiser, table, subject="organisations")
-    assert again.counts == {"unchanged": 3, "refused": 4}
-
-
-def test_the_top_of_ones_own_part_is_for_those_above(organiser: Organiser, city: Organisation) -> None:
-    errand = compared(organiser, tree(f"{key(city)},改名,city,"), subject="organisations")
-    assert errand.counts == {"refused": 1}
-    assert rules.differences(errand.id, organiser)[0]["details"].endswith("(forbidden)")
-
-
-def test_what_was_exported_is_brought_in_again_without_a_change(
-    organiser: Organiser, city: Organisation, branch: Organisation
-) -> None:
-    other = make_organisation(level="city", parent=make_organisation(level="province"))
-    make_organisation(parent=city, joint="functional")
-    shared = make_organisation(parent=city, joint="service")
-    share(shared, other)
-    share(shared, branch_parent := make_organisation(level="county", parent=city))
-    errand = exported(organiser, "organisations", "csv")
-    table = "\n".join(lines(organiser, errand))
-    assert key(branch_parent) in table.splitlines()[-1].split(",")[-1] or str(branch_parent.id) in table
-    assert f"#{other.id}" not in table
-    again = compared(organiser, table.encode(), subject="organisations")
-    assert again.counts == {"unchanged": 5}
-
-
-def share(joint: Organisation, parent: Organisation) -> None:
-    from service.org.entries import Entry
-    from service.org.tree import changes
-
-    changes.join(joint.id, parent=parent.id, on=NOW.date(), until=None, entry=Entry(NOW.date()))
-
-
 def test_a_worker_that_is_killed_leaves_its_errand_to_the_next(app: APIFlask) -> None:
     """Two workers at once do it once; what one has left begun is begun anew."""
     import threading
@@ -433,50 +297,3 @@ def test_a_worker_that_is_killed_leaves_its_errand_to_the_next(app: APIFlask) ->
         assert database.session.get_one(Errand, number).state == "applied"
         assert database.session.query(Member).count() == 2
         assert database.session.query(SealedNumber).count() == 4
-
-
-@pytest.fixture
-def browser(client: FlaskClient, city: Organisation) -> FlaskClient:
-    client.set_cookie(COOKIE, make_organiser(organisation=city)[1])
-    return client
-
-
-def test_the_story_over_http(
-    db: Session, browser: FlaskClient, city: Organisation, branch: Organisation, tmp_path: Path
-) -> None:
-    upload = {"data": roster(branch, 2), "content_type": "text/csv", "headers": {"Accept-Language": "en"}}
-    taken = browser.post(f"{API}/organisations/{city.id}/imports", **upload)
-    assert taken.status_code == 202
-    at = taken.headers["Location"]
-    assert browser.get(at).json["state"] == "waiting"  # type: ignore[index]
-    work.work_once(datetime.now(UTC))
-    told: Any = browser.get(at).json
-    assert (told["state"], told["counts"], told["label"]) == ("compared", {"added": 1}, "sensitive")
-    assert browser.get(f"{at}/differences").json == {"differences": []}
-    accepted = browser.put(f"{at}/acceptance", json={"outcome": told["outcome"]})
-    assert (accepted.status_code, accepted.json["state"]) == (202, "accepted")  # type: ignore[index]
-    work.work_once(datetime.now(UTC))
-    report = browser.get(f"{at}/file")
-    assert report.content_type == "text/csv; charset=utf-8"
-    assert report.headers["Content-Disposition"].endswith("-sensitive.csv")
-    assert report.headers["Cache-Control"] == "no-store"
-    assert report.data.decode("utf-8-sig").splitlines()[1].startswith("2,added,")
-    asked = browser.post(f"{API}/organisations/{city.id}/exports", json={"subject": "roster"})
-    work.work_once(datetime.now(UTC))
-    table = tmp_path / "roster.xlsx"
-    table.write_bytes(browser.get(f"{asked.headers['Location']}/file").data)
-    assert [row.cells["name"] for row in read(table, headings={"姓名": "name"})] == ["党员2"]
-    listed: Any = browser.get(f"{API}/errands").json
-    assert [one["id"] for one in listed["errands"]] == [int(asked.headers["Location"].rpartition("/")[2]), told["id"]]
-    assert browser.delete(asked.headers["Location"]).json["state"] == "made"  # type: ignore[index]
-    assert browser.get(f"{asked.headers['Location']}/file").status_code == 404
-
-
-def test_a_body_is_bounded_and_no_form(
-    app: APIFlask, browser: FlaskClient, city: Organisation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    door = f"{API}/organisations/{city.id}/imports"
-    assert browser.post(door, data={"file": (BytesIO(b"x"), "x.csv")}).status_code == 415
-    monkeypatch.setattr(app.view_functions["errands.send_in"], "most_bytes", 10)
-    for size, status in ((11, 413), (10, 202)):
-        assert browser.post(door, data=b"x" * size, content_type="text/csv").status_code == status

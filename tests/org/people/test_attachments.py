@@ -136,9 +136,24 @@ def test_proposing_again_changes_nothing_and_another_is_refused(member: Member, 
 
 def test_after_one_has_ended_another_may_follow(member: Member, receiving: Organisation) -> None:
     first = attachments.propose(member, wish(receiving, ends_on=TODAY + DAY), by="home", now=NOW)
-    later = attachments.propose(member, wish(receiving, starts_on=TODAY + 9 * DAY), by="home", now=NOW + 9 * DAY)
+    with refused("conflict"):
+        attachments.propose(member, wish(receiving, starts_on=TODAY + DAY), by="home", now=NOW)
+    later = attachments.propose(member, wish(receiving, starts_on=TODAY + DAY), by="home", now=NOW + DAY)
     assert later.id != first.id
+    assert first.closed_on == TODAY + DAY
     assert [one.id for one in attachments.of_member(member.id)] == [later.id, first.id]
+
+
+def test_one_members_stay_is_not_anothers(member: Member, home: Organisation, receiving: Organisation) -> None:
+    other = make_member(organisation=home)
+    first, second = (
+        attachments.propose(one, wish(receiving, ends_on=TODAY + DAY), by="home", now=NOW) for one in (member, other)
+    )
+    assert first.id != second.id
+    attachments.confirm(first.id, of(receiving), NOW)
+    assert (attachments.active(other.id, TODAY), attachments.of_member(other.id)) == ([], [second])
+    attachments.propose(member, wish(receiving, starts_on=TODAY + DAY), by="home", now=NOW + DAY)
+    assert second.closed_on is None
 
 
 def test_who_covers_both_sides_confirms_both(db: Session) -> None:
@@ -157,6 +172,26 @@ def test_what_was_declined_cannot_be_confirmed(member: Member, receiving: Organi
     attachments.close(found.id, theirs, NOW)
     with refused("conflict"):
         attachments.confirm(found.id, theirs, NOW)
+
+
+def test_closing_again_changes_nothing(member: Member, receiving: Organisation) -> None:
+    found = attachments.propose(member, wish(receiving), by="home", now=NOW)
+    for now in (NOW, NOW + DAY):
+        assert attachments.close(found.id, of(receiving), now).closed_on == TODAY
+
+
+def test_only_what_waits_for_a_side_waits(member: Member, home: Organisation, receiving: Organisation) -> None:
+    theirs, ours = of(receiving), of(home)
+    found = attachments.propose(member, wish(receiving), by="home", now=NOW)
+    for side in (theirs, ours):
+        assert attachments.visible(side, on=None, open_only=True) == [found]
+    attachments.confirm(found.id, theirs, NOW)
+    assert attachments.visible(theirs, on=None, open_only=True) == []
+    asked = attachments.propose(member, wish(make_organisation()), by=None, now=NOW)
+    assert attachments.visible(ours, on=None, open_only=True) == [asked]
+    attachments.close(asked.id, ours, NOW)
+    assert attachments.visible(ours, on=None, open_only=True) == []
+    assert attachments.visible(ours, on=None, open_only=False) == [asked, found]
 
 
 def test_nobody_else_sees_or_touches_it(member: Member, receiving: Organisation) -> None:

@@ -8,11 +8,15 @@ import httpx
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from service.clock import now as read_clock
 from service.config import Config
+from service.notify.notices.models import ACCOUNT, Device
 from service.org.access import COOKIE
-from service.org.models import Denial, Member, WechatIdentity
+from service.org.models import Denial, Invitation, Member, WechatIdentity
+from service.org.people.binding import unbind
 from service.org.people.identity import identify
 from service.sandbox.doors import Doors
 from service.sandbox.faults import Fault
@@ -181,9 +185,61 @@ def test_a_unionid_that_leads_to_two_members_leads_to_none(client: FlaskClient, 
     assert code_of(Phone(client, sandbox, "a", unionid="u-1").log_in()) == "not_bound"
 
 
+def test_anothers_unionid_leads_nowhere(client: FlaskClient, sandbox: Sandbox, member: Member) -> None:
+    assert Phone(client, sandbox, "a", unionid="u-1").with_number().status_code == 201
+    for unionid in ("u-2", None):
+        assert code_of(Phone(client, sandbox, "b", unionid=unionid).log_in("mobile_app")) == "not_bound"
+
+
+def test_a_unionid_is_noted_for_that_user_of_that_app_only(
+    app: APIFlask, client: FlaskClient, sandbox: Sandbox, member: Member, db: Session
+) -> None:
+    """And again when WeChat says another one."""
+    appid, others = app.config["CHUNSHUI"].wechat_appid, (make_member().id, make_member().id)
+    db.add(WechatIdentity(appid=appid, openid="neighbour", unionid="u-8", member_id=others[0]))
+    db.add(WechatIdentity(appid="another app", openid="mini_program a", unionid="u-9", member_id=others[1]))
+    db.commit()
+    for unionid in ("u-1", "u-2"):
+        phone = Phone(client, sandbox, "a", unionid=unionid)
+        assert phone.with_number().status_code == 201
+        db.expire_all()
+        found = {row.member_id: row.unionid for row in db.query(WechatIdentity)}
+        assert found == {member.id: unionid, others[0]: "u-8", others[1]: "u-9"}
+
+
+def test_unbinding_one_leaves_everybody_else_bound(
+    client: FlaskClient, sandbox: Sandbox, member: Member, db: Session
+) -> None:
+    other = make_member()
+    db.add(WechatIdentity(appid="wx", openid="o", member_id=other.id))
+    make_invitation(member=other)
+    used = make_invitation(member=member)
+    assert Phone(client, sandbox, "a").log_in(invitation=used).status_code == 201
+    assert client.delete("/api/v1/me/binding", headers=bearer(member=member)).status_code == 204
+    assert [row.member_id for row in db.query(WechatIdentity)] == [other.id]
+    # That an invitation was used stays known.
+    left = {row.member_id: row.used_at is not None for row in db.query(Invitation)}
+    assert left == {other.id: False, member.id: True}
+    assert db.query(Denial).filter_by(member_id=other.id).count() == 0
+
+
 def test_an_invitation_binds_in_every_app(client: FlaskClient, sandbox: Sandbox, member: Member) -> None:
     answer = Phone(client, sandbox, "a").log_in("official_account", invitation=make_invitation(member=member))
     assert answer.get_json()["member"]["id"] == member.id
+
+
+def test_who_logs_in_from_the_official_account_is_reached_there_until_unbound(
+    client: FlaskClient, sandbox: Sandbox, member: Member, db: Session
+) -> None:
+    phone = Phone(client, sandbox, "a", unionid="u-1")
+    phone.with_number()
+    addresses = select(Device.channel, Device.address).where(Device.member_id == member.id)
+    assert db.execute(addresses).all() == []
+    for _ in range(2):
+        assert phone.log_in("official_account").status_code == 201
+    assert [channel for channel, _ in db.execute(addresses)] == [ACCOUNT]
+    unbind(member, read_clock())
+    assert db.execute(addresses).all() == []
 
 
 def test_an_app_that_is_not_in_use_is_refused(app: APIFlask, client: FlaskClient, sandbox: Sandbox) -> None:

@@ -169,6 +169,22 @@ def test_each_refusal_has_its_reason_and_the_others_go_on(
     assert told(outcome) == [(40, "refused", (reason,)), (41, "added", ())]
 
 
+def test_whoever_is_elsewhere_is_refused_on_either_side_of_the_tree(db: Session) -> None:
+    """By path before and behind the scope; a synthetic member within it; and branches by number."""
+    before, city, behind = (make_organisation(level="city") for _ in range(3))
+    inside, *outside = (make_organisation(parent=at) for at in (city, before, behind))
+    for number, branch in enumerate((*outside, inside), 50):
+        enrolled(row(number, branch))
+    db.query(Member).filter_by(organisation_id=inside.id).update({"rehearsal": True})
+    db.commit()
+    told_of = enrolled(*(row(number, inside) for number in (50, 51, 52)), scope=city.path)
+    assert {one.reasons for one in told_of.fates} == {("member_elsewhere",)}
+    branches = enrolled(row(60, outside[0]), row(61, outside[1]), row(62, inside), scope=city.path)
+    assert told(branches) == [
+        (60, "refused", ("organisation_unknown",)), (61, "refused", ("organisation_unknown",)), (62, "added", ())
+    ]  # fmt: skip
+
+
 def test_a_branch_may_be_named_if_no_other_is(db: Session, city: Organisation, branch: Organisation) -> None:
     make_organisation(name=branch.name)
     assert told(enrolled(row(2, branch.name), dry=True)) == [(2, "refused", ("organisation_ambiguous",))]
