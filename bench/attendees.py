@@ -51,7 +51,7 @@ class Attendees:
 
     def forget(self) -> None:
         """Nobody has checked in yet."""
-        self._run("TRUNCATE check_ins, make_ups, outbox, deliveries, check_in_refusals, peer_check_ins")
+        self._run("TRUNCATE check_ins, outbox, check_in_refusals, peer_check_ins CASCADE")
 
     def written(self) -> int:
         """How many of our check-ins, and of the peers', are in the ledger."""

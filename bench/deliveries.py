@@ -39,7 +39,7 @@ NOTICES = 3
 LATENCY_SECONDS = 0.02
 ERRORS = 0.01
 GREENLETS = 50
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 1200.0
 TEMPLATE = "t" * 43
 MEANS = Means(channels=["wechat_subscribe"], template=TEMPLATE, fields={"thing1": "theme"})

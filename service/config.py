@@ -187,6 +187,7 @@ class Config:
     wechat_templates: str = setting(
         "", "JSON: for each kind of notice its template and the fact of each field (docs/notices.md)."
     )
+    wechat_account_templates: str = setting("", "The same for template messages of the Official Account.")
     channel_paces: str = setting(
         "", 'JSON: what providers bear where it is not as usual: {"jpush": {"per_second": 100, "per_day": 0}}.'
     )
@@ -280,6 +281,7 @@ class Config:
             ),
             (self.wechat_message_state not in ("developer", "trial", "formal"), "WECHAT_MESSAGE_STATE: developer, …"),
             (not are_templates(self.wechat_templates), "WECHAT_TEMPLATES: JSON of {kind: {id, fields}}"),
+            (not are_templates(self.wechat_account_templates), "WECHAT_ACCOUNT_TEMPLATES: as WECHAT_TEMPLATES"),
             (not are_paces(self.channel_paces), "CHANNEL_PACES: JSON of {channel: {per_second, per_day}}"),
             (any(apple) and not all(apple), "APNS_KEY: needs APNS_KEY_ID, APNS_TEAM and APNS_TOPIC beside it"),
             (bool(self.fcm_account) and not self.fcm_legal_basis, "FCM_ACCOUNT: needs FCM_LEGAL_BASIS beside it"),

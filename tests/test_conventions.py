@@ -109,7 +109,7 @@ def test_no_file_names_a_registry_or_this_machine() -> None:
 
 
 def test_every_rule_of_check_in_names_tests_that_exist() -> None:
-    """In tables with "shown by": `file: test, test; file: test`, below tests/checkin or by its path, or a path alone."""
+    """In tables with "shown by": `file: test, test; file: test`, below tests/checkin or by its path, or only a path."""
     rows = re.findall(r"^\|(?!-)[^|]+\|([^|]+)\|$", (ROOT / "docs" / "check-in.md").read_text(), re.M)
     tests = re.compile(r"([\w/.]+): (`test_\w+`(?:, `test_\w+`)*)")
     shown = [row for row in rows if "test_" in row]

@@ -79,6 +79,7 @@ class Teller:
         self._kept = Sums()
         self._mark: int | None = None
         self._before: Horizon | None = None
+        self._behind: int | None = None
 
     def read(self) -> Sums | None:
         """Those that stand now; None until the transactions that wrote at the first reading have ended."""
@@ -107,11 +108,16 @@ class Teller:
         return summed(rows)
 
     def _settled(self, now: Horizon) -> int | None:
-        """The mark: the top of a former reading all of whose transactions have ended."""
+        """The mark: the top of a former reading, once all have ended that wrote at the reading after it.
+
+        Not at that reading itself: a row has its number a moment before its writer has a transaction to be seen by.
+        """
         if self._before is None:
             self._before = now
-        elif self._before.own < now.oldest:
-            settled, self._before = self._before.top, now
+        elif self._behind is None:
+            self._behind = now.own
+        elif self._behind < now.oldest:
+            settled, self._before, self._behind = self._before.top, now, None
             return settled
         return self._mark
 

@@ -17,6 +17,8 @@ from service import audit
 from service.config import Config
 from service.errors import ServiceError
 from service.extensions import db
+from service.notify.notices import wishes
+from service.notify.notices.models import ACCOUNT
 from service.org.models import Denial
 from service.org.people.binding import bind_by_phone, recognised
 from service.org.roster import MemberFacts, bind, member_facts
@@ -73,6 +75,9 @@ def log_in(
     """
     member = admitted(user, invitation, phone, now)
     token, expires = secrets.token_urlsafe(32), now + timedelta(days=settings().refresh_token_days)
+    if user.appid == settings().wechat_account_appid:
+        # He follows it, as far as anybody knows; WeChat says so if he does not.
+        wishes.reach(member.id, ACCOUNT, user.openid, now)
     opened = {"member": member.id, "app": app, "now": now, "expires": expires, "token_hash": hashed(token)}
     session: int = db.session.execute(OPEN, opened).scalar_one()
     audit.note("login", actor=audit.Party("member", member.id), now=now, details={"app": app})

@@ -62,9 +62,9 @@ def day(city: City) -> Activity:
 
 
 def opened(day: Activity, *own: int) -> Teller:
-    """One whose first reading has been: it knows where the transactions of then ended."""
+    """One whose first readings have been: it knows where the transactions of then ended."""
     teller = Teller(day.sittings[0].streams[0].id, own)
-    assert teller.read() is None
+    assert [teller.read(), teller.read()] == [None, None]
     return teller
 
 
@@ -147,12 +147,32 @@ def test_who_commits_late_with_a_lower_number_is_not_left_out(city: City, day: A
     assert teller.recount() == 0
 
 
+def test_who_has_a_number_and_no_transaction_yet_is_not_left_out(city: City, day: Activity) -> None:
+    """As between the two steps of one INSERT, which a process may sleep in."""
+    teller = opened(day)
+    check_in(day.id, [attempt(city.cleo)], NOW)
+    with db.engine.connect() as late:
+        number = late.scalar(db.text("SELECT nextval('check_ins_id_seq')"))
+        assert late.scalar(db.text("SELECT pg_current_xact_id_if_assigned() IS NULL"))
+        check_in(day.id, [attempt(city.ana)], NOW)
+        assert read(teller).total == 2
+        late.execute(db.text("SELECT pg_current_xact_id()"))
+        for _ in range(4):
+            assert read(teller).total == 2
+        values = {"id": number, "activity": day.id, "sitting": day.sittings[0].id, "member": city.ben.id, "now": NOW}
+        late.execute(db.text(LATE), values)
+        late.commit()
+    for _ in range(4):
+        assert read(teller).total == 3
+    assert teller.recount() == 0
+
+
 def test_what_was_counted_wrong_is_corrected_and_counted(city: City, day: Activity) -> None:
     check_in(day.id, [attempt(one) for one in city.everybody], NOW)
     key = (day.sittings[0].streams[0].id, frozenset[int]())
     corrected: list[int] = []
     turnouts = Turnouts(corrected.append)
-    for _ in range(2):
+    for _ in range(3):
         turnouts.read([key], Teller, NOW)
     found = turnouts.of(key)
     assert found
@@ -186,7 +206,7 @@ def test_neither_valkey_nor_who_died_before_telling_it_changes_what_is_told(
     assert shown(view, None, None)["check_ins"] == {
         "as_of": None, "basis": "degraded", "reason": "rebuilding", "total": None, "methods": {}
     }  # fmt: skip
-    for _ in range(2):
+    for _ in range(3):
         turnouts.read([whose(view)], Teller, NOW)
         valkey.flushall()
     told = shown(view, None, turnouts.of(whose(view)))
@@ -199,7 +219,7 @@ def test_neither_valkey_nor_who_died_before_telling_it_changes_what_is_told(
 def test_without_postgresql_the_last_figures_are_told_as_degraded(city: City, day: Activity) -> None:
     key = (day.sittings[0].streams[0].id, frozenset[int]())
     turnouts = Turnouts()
-    for _ in range(2):
+    for _ in range(3):
         turnouts.read([key], Teller, NOW)
     found = turnouts.of(key)
     assert found

@@ -29,7 +29,7 @@ from sqlalchemy.sql.selectable import LateralFromClause
 
 from service.config import Config
 from service.notify.notices.ledger import CHANNEL as WECHAT
-from service.notify.notices.models import Credit, Device, Notice, NoticeDelivery, Preference
+from service.notify.notices.models import ACCOUNT, Credit, Device, Notice, NoticeDelivery, Preference
 
 # Whom a notice is for: member_id, organisation_path of the branch, openid in the mini-program or null, and consents:
 # whether the member may be reminded, by consent or on another basis.
@@ -37,34 +37,51 @@ Asked = Select[int, str, str | None, bool]
 Audience = Callable[[Notice], Asked]
 
 # The order of an installation for members who said nothing.
-ORDER = ("wechat_subscribe", "apns", "jpush", "fcm")
+ORDER = ("wechat_subscribe", "apns", "jpush", "fcm", ACCOUNT)
 NAMES = ARRAY(Text())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """What people can be reached with: the installation's channels, and WeChat's template for this kind of notice.
+    """What people can be reached with: the installation's channels, and WeChat's templates for this kind of notice.
 
-    `fields` are the template's, each with the fact that fills it.
+    `fields` are the template's, each with the fact that fills it; the Official Account has a template of its own.
     """
 
     channels: Sequence[str] = ()
     template: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
+    account_template: str = ""
+    account_fields: Mapping[str, str] = field(default_factory=dict)
     language: str = "zh"
 
     @property
     def order(self) -> list[str]:
         """The channels, the best first; WeChat's only where there is a template."""
-        return [one for one in ORDER if one in self.channels and (one != WECHAT or self.template)]
+        return [one for one in ORDER if one in self.channels and self.templates.get(one, "none needed")]
+
+    @property
+    def templates(self) -> dict[str, str]:
+        """The templates of those channels that need one."""
+        return {WECHAT: self.template, ACCOUNT: self.account_template}
+
+    def fields_of(self, lane: str) -> Mapping[str, str]:
+        """The fields of a channel's template."""
+        return self.account_fields if lane == ACCOUNT else self.fields
 
     @classmethod
     def of(cls, kind: str, channels: Sequence[str], config: Config) -> "Means":
         """Those for a kind of notice."""
-        templates = json.loads(config.wechat_templates) if config.wechat_templates else {}
-        found = templates.get(kind, {})
-        language = config.default_language
-        return cls(channels=channels, template=found.get("id", ""), fields=found.get("fields", {}), language=language)
+        settings = (config.wechat_templates, config.wechat_account_templates)
+        found, account = (json.loads(text or "{}").get(kind, {}) for text in settings)
+        return cls(
+            channels=channels,
+            template=found.get("id", ""),
+            fields=found.get("fields", {}),
+            account_template=account.get("id", ""),
+            account_fields=account.get("fields", {}),
+            language=config.default_language,
+        )
 
 
 def audience_of(notice: Notice) -> Asked:

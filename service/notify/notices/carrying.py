@@ -132,6 +132,8 @@ def listen(happening: Happening, _app: str, now: datetime) -> None:
     found.due_at = min(now + timedelta(seconds=seconds), found.give_up_at) if again else now
     # WeChat takes the old key for a repeat of what it took, and drops it.
     found.key = uuid.uuid4()
+    if outcome.kind == "drop_address":
+        db.session.execute(scoped(delete(Device), Device.channel == found.lane, Device.address == found.address))
 
 
 def release(claims: Collection[Claim], due_at: Mapping[int, datetime] | None = None) -> None:
@@ -164,7 +166,7 @@ def send_of(held: Claim, notice: Notice, means: Means) -> Send:
     """What a channel is given: neutral texts, except in the fields of a template that WeChat has approved."""
     spoken = said(notice.kind, held.language, texts=notice.texts, facts=notice.facts)
     known = spoken_facts(notice.facts, held.language) | {"title": spoken.title, "text": spoken.full}
-    fields = {name: known.get(fact, "") for name, fact in means.fields.items()} if held.template else {}
+    fields = {name: known.get(fact, "") for name, fact in means.fields_of(held.lane).items()} if held.template else {}
     return Send(
         delivery=held.id,
         address=held.address,

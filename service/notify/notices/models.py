@@ -34,6 +34,8 @@ FATES = ("pending", "delivered", "dead", "cancelled")
 # The channel that is always there: a row that the member's app reads.
 INBOX = "inbox"
 DEVICE_CHANNELS = ("apns", "fcm", "jpush")
+# The Official Account, by the openid that its pages logged a member in with.
+ACCOUNT = "wechat_template"
 
 
 @holds(
@@ -140,10 +142,10 @@ class Preference(Scoped, Base):
 
 @holds(purpose="reminders", keeps="erased", internal="channel registered_at", personal="member_id address")
 class Device(Scoped, Base):
-    """Where a member's app can be reached: the token that its push service gave it."""
+    """Where a member can be reached without having to agree each time: the token of an app, or the Official Account."""
 
     __tablename__ = "devices"
-    __table_args__ = (CheckConstraint(f"channel IN {DEVICE_CHANNELS}", name="channel"),)
+    __table_args__ = (CheckConstraint(f"channel IN {(*DEVICE_CHANNELS, ACCOUNT)}", name="channel"),)
 
     channel: Mapped[str] = mapped_column(Text, primary_key=True)
     address: Mapped[str] = mapped_column(Text, primary_key=True)

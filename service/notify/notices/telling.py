@@ -14,7 +14,6 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from service.config import Config
 from service.extensions import db
 from service.notify.notices.audience import Asked, Means, audience_of, reached
-from service.notify.notices.ledger import CHANNEL as WECHAT
 from service.notify.notices.models import INBOX, Notice, NoticeDelivery
 from service.scope import everything, reason, scoped
 
@@ -90,7 +89,8 @@ def tell(notice: Notice, asked: Asked, means: Means, now: datetime) -> None:
     rows = reached(asked, means)
     common = (literal(notice.id), rows.c.member_id, rows.c.organisation_path)
     life = (literal(now), literal(notice.expires_at))
-    template = case((rows.c.lane == WECHAT, literal(means.template)), else_=null())
+    known = means.templates.items()
+    template = case(*((rows.c.lane == lane, literal(one)) for lane, one in known), else_=null())
     inbox = select(*common, literal(INBOX), null(), null(), rows.c.language, literal("delivered"), *life, literal(now))
     sent = select(
         *common, rows.c.lane, rows.c.address, template, rows.c.language, literal("pending"), *life, null()

@@ -1,4 +1,4 @@
-"""What a member says: how to be told, where the app is reached, what was read. Each commits; repeats are harmless."""
+"""What a member says: how to be told, where the app is reached, what was read. Repeats are harmless."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -31,7 +31,13 @@ def prefer(member: int, wanted: Mapping[str, Any]) -> None:
 
 
 def register(member: int, channel: str, address: str, now: datetime) -> None:
-    """The member's app is reached there, and nobody else's any more."""
+    """The member's app is reached there, and nobody else's any more. Commits."""
+    reach(member, channel, address, now)
+    db.session.commit()
+
+
+def reach(member: int, channel: str, address: str, now: datetime) -> None:
+    """The same in the caller's transaction."""
     row = insert(Device).values(channel=channel, address=address, member_id=member, registered_at=now)
     taken = {"member_id": member, "registered_at": now}
     upsert = row.on_conflict_do_update(index_elements=["channel", "address"], set_=taken)
@@ -40,13 +46,17 @@ def register(member: int, channel: str, address: str, now: datetime) -> None:
     kept = mine.order_by(Device.registered_at.desc(), Device.address).limit(MOST_DEVICES)
     old = scoped(delete(Device), Device.member_id == member, Device.channel == channel, Device.address.not_in(kept))
     db.session.execute(old.execution_options(synchronize_session=False))
-    db.session.commit()
 
 
 def unregister(member: int, channel: str) -> None:
     """The member's apps are not reached by a channel any more, as after a log-out."""
-    db.session.execute(scoped(delete(Device), Device.member_id == member, Device.channel == channel))
+    leave(member, channel)
     db.session.commit()
+
+
+def leave(member: int, channel: str) -> None:
+    """The same in the caller's transaction."""
+    db.session.execute(scoped(delete(Device), Device.member_id == member, Device.channel == channel))
 
 
 def inbox(member: int, *, before: int | None, limit: int) -> list[NoticeDelivery]:

@@ -12,6 +12,8 @@ from sqlalchemy import delete, text
 
 from service.errors import ServiceError
 from service.extensions import db
+from service.notify.notices import wishes
+from service.notify.notices.models import ACCOUNT
 from service.org.models import Invitation, Member, WechatIdentity
 from service.org.people.identity import keyring
 from service.org.people.numbers import phone as normal_phone
@@ -78,6 +80,7 @@ def bind_by_phone(user: WechatUser, phone: Callable[[], str]) -> MemberFacts:
 def unbind(member: Member, now: datetime) -> None:
     """Let no WeChat user be bound to a member any more, close his sessions, void his invitations. Commits."""
     db.session.execute(scoped(delete(WechatIdentity), WechatIdentity.member_id == member.id))
+    wishes.leave(member.id, ACCOUNT)
     db.session.execute(scoped(delete(Invitation), Invitation.member_id == member.id, Invitation.used_at.is_(None)))
     log_out_everywhere(member.id, now)
     db.session.commit()

@@ -14,10 +14,12 @@ from service.clock import now as read_clock
 from service.extensions import db as database
 from service.notify.channels.sends import Outcome, Send, alarm, done, drop_address, permanent, retry
 from service.notify.channels.wechat.happenings import Settled
+from service.notify.courier import Courier
 from service.notify.notices import carrying, planning
 from service.notify.notices.audience import Means
 from service.notify.notices.models import Device, Notice, NoticeDelivery
 from service.notify.notices.pace import BREAK_FAILURES, Gate, Pace
+from service.notify.notices.posting import Notices
 from service.notify.notices.telling import tell
 from tests.notify.notices.conftest import Carry
 from tests.notify.notices.stage import (
@@ -200,6 +202,19 @@ def test_failures_in_a_row_break_the_circuit_and_a_success_begins_anew(app: APIF
     assert gate.take("apns", 1, now) == 1
     assert gate.learn("apns", failures=BREAK_FAILURES, successes=0)
     assert gate.take("apns", 1, now) == 0
+
+
+@pytest.mark.parametrize(("wrong", "places"), [(0, 100), (1, 100), (5, 100), (6, 50), (10, 50)])
+def test_a_channel_loses_places_when_most_fails_and_not_when_some_does(app: APIFlask, wrong: int, places: int) -> None:
+    make_told(10)
+    bad = {f"apns-{member}" for member in range(1, wrong + 1)}
+    channel = Scripted(answer=lambda send: retry("500") if send.address in bad else done())
+    post = Notices(channels={"apns": channel}, each=100)
+    courier = Courier(notices=post)
+    courier(app)
+    courier.close()
+    assert len(channel.sends) == 10
+    assert post.places.free("apns") == places
 
 
 def test_an_alarm_stops_the_channel_for_all_and_a_template_for_itself(

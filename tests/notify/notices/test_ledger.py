@@ -1,6 +1,8 @@
 """WeChat's credits: one accept, one message."""
 
+import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from apiflask import APIFlask
@@ -9,11 +11,11 @@ from sqlalchemy import select
 from service.clock import now as read_clock
 from service.errors import ServiceError
 from service.extensions import db as database
-from service.notify.channels.sends import Outcome, done, retry
+from service.notify.channels.sends import Outcome, done, drop_address, retry
 from service.notify.channels.wechat.happenings import Chosen
 from service.notify.notices import ledger
 from service.notify.notices.audience import Means
-from service.notify.notices.models import Credit, Notice
+from service.notify.notices.models import ACCOUNT, Credit, Notice
 from service.notify.notices.telling import rehearse, tell
 from tests.notify.notices.conftest import Carry
 from tests.notify.notices.stage import Scripted, asked, make_device, make_notice, person, sent
@@ -124,6 +126,25 @@ def test_without_any_channel_all_is_in_the_inbox(app: APIFlask) -> None:
     assert rehearse(asked(person(1)), Means()).unreached == {"no_channel": 1}
 
 
+def test_the_official_account_is_the_last_resort_with_a_template_of_its_own(app: APIFlask, carry: Carry) -> None:
+    make_device(1, ACCOUNT, address="oa1")
+    make_device(2, ACCOUNT, address="oa2")
+    make_device(2)
+    people, channels = (person(1), person(2)), ["apns", ACCOUNT]
+    assert rehearse(asked(*people), Means(channels=channels)).unreached == {"no_address": 1}
+    means = Means(channels=channels, account_template=TEMPLATE, account_fields={"thing1": "theme"})
+    assert rehearse(asked(*people), means).channels == {"apns": 1, ACCOUNT: 1}
+
+    templates = json.dumps({"started": {"id": TEMPLATE, "fields": {"thing1": "theme"}}})
+    app.config["CHUNSHUI"] = replace(app.config["CHUNSHUI"], wechat_account_templates=templates)
+    tell(make_notice(), asked(*people), means, read_clock())
+    database.session.commit()
+    account = Scripted(ACCOUNT, answer=lambda _: drop_address("43004"))
+    carry(account, Scripted())
+    assert [(one.address, one.template, one.data) for one in account.sends] == [("oa1", TEMPLATE, {"thing1": "学习"})]
+    assert rehearse(asked(person(1)), means).unreached == {"no_address": 1}, "he does not follow it"
+
+
 def test_a_members_own_order_is_kept(app: APIFlask) -> None:
     from service.notify.notices.models import Preference
 
@@ -140,9 +161,6 @@ def test_a_members_own_order_is_kept(app: APIFlask) -> None:
 
 
 def test_a_template_is_filled_with_the_facts(app: APIFlask, carry: Carry) -> None:
-    import json
-    from dataclasses import replace
-
     templates = json.dumps({"started": {"id": TEMPLATE, "fields": dict(MEANS.fields)}})
     app.config["CHUNSHUI"] = replace(app.config["CHUNSHUI"], wechat_templates=templates)
     accept("o1")

@@ -8,11 +8,15 @@ import httpx
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from service.clock import now as read_clock
 from service.config import Config
+from service.notify.notices.models import ACCOUNT, Device
 from service.org.access import COOKIE
 from service.org.models import Denial, Invitation, Member, WechatIdentity
+from service.org.people.binding import unbind
 from service.org.people.identity import identify
 from service.sandbox.doors import Doors
 from service.sandbox.faults import Fault
@@ -222,6 +226,20 @@ def test_unbinding_one_leaves_everybody_else_bound(
 def test_an_invitation_binds_in_every_app(client: FlaskClient, sandbox: Sandbox, member: Member) -> None:
     answer = Phone(client, sandbox, "a").log_in("official_account", invitation=make_invitation(member=member))
     assert answer.get_json()["member"]["id"] == member.id
+
+
+def test_who_logs_in_from_the_official_account_is_reached_there_until_unbound(
+    client: FlaskClient, sandbox: Sandbox, member: Member, db: Session
+) -> None:
+    phone = Phone(client, sandbox, "a", unionid="u-1")
+    phone.with_number()
+    addresses = select(Device.channel, Device.address).where(Device.member_id == member.id)
+    assert db.execute(addresses).all() == []
+    for _ in range(2):
+        assert phone.log_in("official_account").status_code == 201
+    assert [channel for channel, _ in db.execute(addresses)] == [ACCOUNT]
+    unbind(member, read_clock())
+    assert db.execute(addresses).all() == []
 
 
 def test_an_app_that_is_not_in_use_is_refused(app: APIFlask, client: FlaskClient, sandbox: Sandbox) -> None:
