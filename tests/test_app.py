@@ -10,6 +10,7 @@ from apiflask import APIFlask
 from flask import Request
 from flask.testing import FlaskClient
 from gunicorn.http.errors import InvalidChunkSize
+from werkzeug.test import Client
 
 from service import deadline
 from service.extensions import db as database
@@ -100,6 +101,6 @@ def test_a_request_that_gets_on_has_its_time_anew(app: APIFlask, monkeypatch: py
         return [b"done"]
 
     monkeypatch.setattr(deadline, "SECONDS", 1.5)
-    client = FlaskClient(deadline.Deadline(app, sending))
+    client = Client(deadline.Deadline(app, sending))
     assert client.get("/whole").status_code == 200
     assert client.get("/breaks-off").status_code == 503
