@@ -1,6 +1,5 @@
 """The application factory: configuration, extensions, rooms, errors."""
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service import document, errors, headers, limits, metrics, probes, valkey
 from service.auth import public
-from service.clock import day_of, now
 from service.config import Config
 from service.deadline import Deadline, database_answers
 from service.errors import ServiceError
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from service.holdings import Holding
     from service.live.errands import Handler
     from service.notify.notices.audience import Audience
-    from service.working import Task
 
 API = "/api/v1"
 MAX_BODY_BYTES = 64 * 1024
@@ -129,68 +126,6 @@ def load_models() -> None:
     import service.org.tree.models  # noqa: F401 - loaded for what it declares
 
     holdings()
-
-
-def worker_tasks(app: Flask, board: metrics.Board) -> "list[Task]":
-    """What `chunshui worker` does, room by room."""
-    from service.activity import rules as activity
-    from service.activity import succession as succeeding
-    from service.audit import anchors, chain, keeping
-    from service.checkin.attendance import make_ups, roster
-    from service.checkin.flags import devices, finding
-    from service.checkin.ledger import checked_in, taken_back
-    from service.live import reaping
-    from service.notify.backlog import Backlog
-    from service.notify.callbacks import rules as callbacks
-    from service.notify.courier import Courier, keep_house
-    from service.notify.notices import carrying, ledger
-    from service.org.accounts import succession
-    from service.org.accounts.keeping import keep_house as keep_accounts
-    from service.org.errands import rules as errands
-    from service.org.errands import work
-    from service.org.keeping import forget_expired as keeping_logins
-    from service.org.person import rights
-    from service.org.tree.settling import settle_due
-    from service.working import Task, look_at_services
-
-    config: Config = app.config["CHUNSHUI"]
-    reaping.register_ledger(app, checked_in, taken_back)
-    app.extensions["audiences"] = audiences()
-    app.extensions["wechat_listeners"] = [ledger.listen, carrying.listen]
-    backlog = Backlog(board)
-    repeated = board.counter(
-        "deliveries_repeated", "Deliveries taken over from a worker that died: each may come twice."
-    )
-    return [
-        *reaping.tasks(config, board),
-        Task("audit log sealed", 1.0, lambda _: chain.seal_all(now())),
-        Task("audit log anchored", 60.0, lambda _: anchors.anchor(now())),
-        Task("audit log pruned", 3600.0, lambda _: keeping.prune(now(), config.audit_retention_days)),
-        Task("log-ins kept", 3600.0, lambda _: keeping_logins(now())),
-        Task("erasures", 3600.0, lambda _: rights.carry_on(now())),
-        Task("names", 3600.0, lambda _: rights.age(now(), config.named_days)),
-        Task("openings", 2.0, lambda _: activity.announce(now())),
-        Task("rosters", 5.0, lambda _: roster.freeze_due(now())),
-        Task("make-ups reminded of", 60.0, lambda _: make_ups.remind(now())),
-        Task("flags", 60.0, lambda _: finding.find_due(now())),
-        Task("device marks", 3600.0, lambda _: devices.prune(now())),
-        # A run lasts for as long as there is something to deliver.
-        Task("deliveries", 0.5, Courier(repeated=repeated.inc), patience=math.inf),
-        Task("deliveries kept", 60.0, keep_house),
-        Task("events of WeChat", 1.0, lambda app: callbacks.hand_on(app.extensions.get("wechat_listeners", ()), now())),
-        Task("events of WeChat kept", 3600.0, lambda _: callbacks.prune(now())),
-        Task("accounts kept", 60.0, keep_accounts),
-        # A table of the whole roster takes as long as it takes.
-        Task("errands", 1.0, work.run, patience=math.inf),
-        Task("errands kept", 60.0, lambda _: errands.sweep(now())),
-        Task("backlog", 15.0, lambda _: backlog.read(now())),
-        # A change of the tree that was entered ahead holds from the first minute of its day.
-        Task("tree", 30.0, lambda _: settle_due(day_of(now()))),
-        # What hangs on a merged organisation follows it, also where the merger was settled elsewhere.
-        Task("grants of merged organisations", 5.0, lambda _: succession.succeed(now())),
-        Task("activities of merged organisations", 5.0, lambda _: succeeding.succeed(now())),
-        Task("services", 5.0, lambda _: look_at_services(board)),
-    ]
 
 
 def audiences() -> "dict[str, Audience]":

@@ -101,7 +101,8 @@ def gateway() -> None:
 )
 def worker() -> None:
     """The loop of periodic tasks; any number of copies may run."""
-    from service.app import create_core, worker_tasks
+    from service.app import create_core
+    from service.duties import duties
     from service.logs import configure
     from service.metrics import Board
     from service.working import Crew, run
@@ -109,7 +110,7 @@ def worker() -> None:
     config = settings()
     configure(config.log_level, "worker")
     app, board = create_core(config), Board("worker")
-    run(app, Crew(worker_tasks(app, board), board), config)
+    run(app, Crew(duties(app, board), board), config)
 
 
 @main.command(help=words("微信、APNs、FCM、极光的替身（测试与演示用）。", "Stand-ins for WeChat, APNs, FCM, JPush."))

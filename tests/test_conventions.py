@@ -15,8 +15,8 @@ from service.errors import ERRORS
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("audit", "notify", "org", "activity", "live", "checkin")
 COMPOSERS = {
-    "account_commands", "app", "auditing", "cli", "demo", "founding", "reckoning", "registers", "rehearsing", "rights",
-    "terminal", "watching",
+    "account_commands", "app", "auditing", "cli", "demo", "duties", "founding", "reckoning", "registers", "rehearsing",
+    "rights", "terminal", "watching",
 }  # fmt: skip
 
 

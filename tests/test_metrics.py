@@ -7,7 +7,8 @@ import pytest
 from apiflask import APIFlask
 from prometheus_client import Metric
 
-from service.app import create_app, worker_tasks
+from service.app import create_app
+from service.duties import duties
 from service.live.metering import Numbers
 from service.metrics import Board, Running
 from service.working import Crew
@@ -22,7 +23,7 @@ LABELS = {"process", "version", "python", "reason", "route", "method", "status",
 def families(app: APIFlask) -> list[tuple[str, Metric]]:
     gateway, worker = Board("gateway"), Board("worker")
     Numbers(gateway)
-    Crew(worker_tasks(app, worker), worker)
+    Crew(duties(app, worker), worker)
     web: Board = app.extensions["traffic"].board
     boards = (("web", web), ("gateway", gateway), ("worker", worker))
     return [(process, family) for process, board in boards for family in board.registry.collect()]

@@ -7,8 +7,8 @@ from apiflask import APIFlask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.app import worker_tasks
 from service.clock import day_of, now
+from service.duties import duties
 from service.errors import ServiceError
 from service.extensions import db as database
 from service.metrics import Board
@@ -138,7 +138,7 @@ def test_the_worker_settles(app: APIFlask, db: Session) -> None:
     today = day_of(now())
     changes.move(county.id, to=other.id, on=today, entry=Entry(today - timedelta(1)))
     assert not path(branch).startswith(other.path)
-    task = next(one for one in worker_tasks(app, Board("worker")) if one.name == "tree")
+    task = next(one for one in duties(app, Board("worker")) if one.name == "tree")
     task.run(app)
     assert path(branch).startswith(other.path)
 
