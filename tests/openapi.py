@@ -117,6 +117,7 @@ def make_province(mark: str, place: Division, now: datetime) -> Province:
     }
     texts = {
         "pairing": pairing,
+        "certificate": make_certificate(numbers["visitor"]),
         "proof": base64.urlsafe_b64encode(proof_of(paired.key)).decode(),
         "invitation": make_invitation(member=make_member(organisation=branch, name=f"赵{mark}")),
         **secrets,
@@ -260,7 +261,7 @@ def good_bodies(at: Province, secrets: Province, code: str) -> dict[str, Any]:
         "PATCH /members/{member_id}": {"name": "王五", "phone": "13700137000"},
         "POST /members/{member_id}/attachments": stay,
         "POST /organisations/{number}/attachments": {
-            "certificate": make_certificate(numbers["visitor"]), "reason": "务工", "starts_on": today
+            "certificate": texts["certificate"], "reason": "务工", "starts_on": today
         },
         "POST /members/{member_id}/offices": {"organisation_id": branch, "title": "书记", "starts_on": today},
         "PATCH /members/{member_id}/offices/{office_id}": {"ends_on": "2030-01-01"},
