@@ -34,9 +34,9 @@ def test_a_subtree_is_a_path_not_a_prefix_of_digits() -> None:
 
 def test_open_activities_and_such_without_invitations_are_for_everybody() -> None:
     rows: list[tuple[object, ...]] = [
-        (1, 10, 0.0, 1.0, "open", ["7"], 1, False),
-        (2, 10, 0.0, 1.0, "rostered", [], 1, False),
-        (3, 10, 0.0, 1.0, "rostered", ["7"], 4, False),
+        (1, 10, 0.0, 1.0, "open", ["7"], 1, False, 1, 1, None),
+        (2, 10, 0.0, 1.0, "rostered", [], 1, False, 1, 1, None),
+        (3, 10, 0.0, 1.0, "rostered", ["7"], 4, False, 1, 1, None),
     ]
     policies = read_policies(rows)
     assert [policies[stream].invites("8") for stream in (1, 2, 3)] == [True, True, False]
