@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Select, exists, false, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select, true
 
 from service.activity.models import Activity, ActivityInvitation, ActivityOrganiser, Sitting, Stream
 from service.clock import iso
@@ -11,7 +11,7 @@ from service.extensions import db
 from service.notify.notices.audience import Asked
 from service.notify.notices.models import INBOX, Notice, NoticeDelivery
 from service.notify.notices.planning import Plan, call_off, plan
-from service.org.models import Member, Organisation, within
+from service.org.models import Division, Member, Organisation, within
 from service.org.reach import remindable
 from service.scope import scoped
 
@@ -60,7 +60,7 @@ def lead_path(activity: Activity) -> str:
 
 
 def audience(notice: Notice) -> Asked:
-    """Those whom the activity of `notice` is for, in the part of the tree that the notice is for.
+    """Those whom the activity of `notice` is for, in the part of the tree and the place that the notice is for.
 
     Of a rostered one the invited; of an open one, to which anybody may come, the members of who holds it.
     """
@@ -69,21 +69,22 @@ def audience(notice: Notice) -> Asked:
     paths = select(Organisation.path).join(model, model.organisation_id == Organisation.id)
     found = db.session.scalars(paths.where(model.activity_id == notice.activity_id)).all()
     concerned = or_(false(), *(within(Organisation.path, path) for path in found))
-    return remindable(concerned, below(notice))
+    return remindable(concerned, narrowed(notice))
 
 
 def unread(notice: Notice) -> Asked:
     """Those who were told something of the activity and have not read any of it yet."""
     told = (NoticeDelivery.member_id == Member.id, NoticeDelivery.lane == INBOX)
     of_it = exists().where(*told, NoticeDelivery.notice_id.in_(_told(notice)))
-    return remindable(of_it, ~of_it.where(NoticeDelivery.read_at.is_not(None)), below(notice))
+    return remindable(of_it, ~of_it.where(NoticeDelivery.read_at.is_not(None)), narrowed(notice))
 
 
 def _told(notice: Notice) -> Select[int]:
     return select(Notice.id).where(Notice.activity_id == notice.activity_id)
 
 
-def below(notice: Notice) -> ColumnElement[bool]:
-    """In the part of the tree that the notice is for."""
-    path = notice.audience.get("below")
-    return within(Organisation.path, path) if path else true()
+def narrowed(notice: Notice) -> ColumnElement[bool]:
+    """In the part of the tree, and with a present place in the division, that the notice is for."""
+    path, place = notice.audience.get("below"), notice.audience.get("place")
+    there = Member.place_code.in_(select(Division.code).where(within(Division.path, place))) if place else true()
+    return and_(within(Organisation.path, path) if path else true(), there)

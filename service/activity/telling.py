@@ -19,7 +19,7 @@ from service.notify.notices.audience import Means, audience_of
 from service.notify.notices.models import Notice
 from service.notify.notices.planning import Plan, plan
 from service.notify.notices.telling import Reach, rehearse
-from service.org.models import Organisation
+from service.org.models import Division, Organisation
 from service.org.organisers import Organiser
 from service.scope import scoped
 
@@ -37,12 +37,13 @@ class Words:
     kind: str
     to: str = "everybody"
     below: int | None = None
+    place: str | None = None
     texts: Mapping[str, Mapping[str, str]] | None = None
     reference: str = ""
 
 
 def preview(number: int, organiser: Organiser, words: Words, now: datetime) -> Reach:
-    """Whom `words` would reach; writes nothing. ServiceError not_found, forbidden."""
+    """Whom `words` would reach; writes nothing. ServiceError not_found, forbidden, division_unknown."""
     wanted = _plan(number, organiser, words, now)
     config = current_app.config["CHUNSHUI"]
     channels = list(configured(config, current_app.extensions["valkey"]))
@@ -53,7 +54,7 @@ def preview(number: int, organiser: Organiser, words: Words, now: datetime) -> R
 def tell(number: int, organiser: Organiser, words: Words, now: datetime) -> Notice:
     """Have `words` told; the notice of the same reference, if there is one. Commits.
 
-    ServiceError not_found, forbidden, conflict for a rehearsal, whose members are nobody.
+    ServiceError not_found, forbidden, division_unknown, conflict for a rehearsal, whose members are nobody.
     """
     wanted = _plan(number, organiser, words, now)
     if _by_key(wanted.key) is None:
@@ -78,14 +79,15 @@ def _plan(number: int, organiser: Organiser, words: Words, now: datetime) -> Pla
         raise ServiceError("forbidden")
     if activity.rehearsal:
         raise ServiceError("conflict")
-    below = {"below": _node(words.below, organiser)} if words.below else {}
+    narrower = {"below": _node(words.below, organiser)} if words.below else {}
+    narrower |= {"place": _division(words.place)} if words.place else {}
     return Plan(
         key=f"activity:{number}:{words.kind}:{words.reference}",
         kind=words.kind,
         due_at=now,
         expires_at=_ends(activity, words, now),
         organisation_path=reminders.lead_path(activity),
-        audience={"name": AUDIENCES[words.to], **below},
+        audience={"name": AUDIENCES[words.to], **narrower},
         activity_id=number,
         facts=_facts(activity),
         texts=words.texts or {},
@@ -108,6 +110,13 @@ def _node(number: int, organiser: Organiser) -> str:
     path = db.session.scalar(question.where(organiser.reaches("activities", Organisation.path)))
     if path is None:
         raise ServiceError("not_found")
+    return path
+
+
+def _division(code: str) -> str:
+    path = db.session.scalar(select(Division.path).where(Division.code == code))
+    if path is None:
+        raise ServiceError("division_unknown")
     return path
 
 

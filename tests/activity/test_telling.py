@@ -15,7 +15,7 @@ from service.notify.notices.models import Device
 from service.notify.notices.telling import tell_due
 from service.org.models import Member, WechatIdentity
 from service.org.person import consents
-from tests.factories import bearer, make_activity, make_member, make_organisation, make_organiser
+from tests.factories import bearer, make_activity, make_member, make_organisation, make_organiser, make_place
 
 COOKIE = "chunshui_organiser"
 API = "/api/v1"
@@ -100,6 +100,20 @@ def test_the_preview_says_whom_it_reaches(stage: Stage) -> None:
     assert stage.client.post(f"{stage.url}/preview", json=below).json["people"] == 1
     elsewhere = {"kind": "announced", "below": make_organisation().id}
     assert stage.client.post(f"{stage.url}/preview", json=elsewhere).status_code == 404
+
+
+def test_a_notice_may_be_for_who_is_in_a_place(stage: Stage) -> None:
+    lhasa = make_place()
+    make_member(organisation=stage.branches[0], place=lhasa)
+    make_member(organisation=stage.branches[0])
+
+    def people(**narrower: Any) -> Any:
+        answer = stage.client.post(f"{stage.url}/preview", json={"kind": "announced", **narrower})
+        return answer.json.get("people", answer.json.get("code"))
+
+    assert [people(place=code) for code in ("54", lhasa.code, None)] == [1, 1, 2]
+    assert people(place="54", below=stage.branches[1].id) == 0
+    assert people(place="99") == "division_unknown"
 
 
 def test_who_has_read_nothing_of_it_can_be_told_again(stage: Stage) -> None:

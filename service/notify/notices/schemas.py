@@ -166,11 +166,17 @@ class TextIn(Schema):
 
 
 class PreviewIn(Schema):
-    """What would be told, and to whom: everybody, who has read nothing of it yet, or who is missing; or those below."""
+    """What would be told, and to whom: everybody, who read nothing of it, or who is missing; below a node, in a place."""
 
     kind = String(required=True, validate=OneOf(("announced", "own_text", "missing")))
     to = String(load_default="everybody", validate=OneOf(("everybody", "unread", "missing")))
     below = Integer(load_default=None, allow_none=True, validate=Range(1, MAX_ID))
+    place = String(
+        load_default=None,
+        allow_none=True,
+        validate=Length(max=12),
+        metadata={"description": "A division's code: whose present place is there or below."},
+    )
 
     @validates_schema
     def missed(self, data: dict[str, object], **_: object) -> None:
