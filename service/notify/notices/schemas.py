@@ -166,7 +166,7 @@ class TextIn(Schema):
 
 
 class PreviewIn(Schema):
-    """What would be told, and to whom: everybody, who read nothing of it, or who is missing; below a node, in a place."""
+    """What would be told, and to whom: everybody, who read nothing of it, who is missing; below a node, in a place."""
 
     kind = String(required=True, validate=OneOf(("announced", "own_text", "missing")))
     to = String(load_default="everybody", validate=OneOf(("everybody", "unread", "missing")))
