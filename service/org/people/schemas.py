@@ -79,12 +79,18 @@ class ReceptionIn(StayIn):
     certificate = Line(4000, required=True)
 
 
+class ReceivingOut(NodeOut):
+    """A receiving branch; whose name a member is told once it has confirmed."""
+
+    name = fields.String(allow_none=True)
+
+
 class AttachmentOut(Schema):
     """An attachment; it is active between its days once both sides have confirmed it, until it is closed."""
 
     id = Id()
     member_id = Id()
-    organisation = fields.Nested(NodeOut)
+    organisation = fields.Nested(ReceivingOut)
     reason = fields.String()
     starts_on = fields.Date()
     ends_on = fields.Date(allow_none=True)

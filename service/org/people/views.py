@@ -131,9 +131,10 @@ def receive(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
 def ask(json_data: dict[str, Any]) -> dict[str, Any]:
     """Ask to stay with a receiving branch
 
-    It becomes active once the home branch and the receiving branch have confirmed it.
+    It becomes active once the home branch and the receiving branch have confirmed it. Until the latter has, its name is
+    not said: whoever tries numbers learns of no branch.
     """
-    return attached(attachments.propose(asking(), Wish(**json_data), by=None, now=read_clock()))
+    return own(attachments.propose(asking(), Wish(**json_data), by=None, now=read_clock()))
 
 
 @bp.get("/me/attachments")
@@ -141,7 +142,7 @@ def ask(json_data: dict[str, Any]) -> dict[str, Any]:
 @bp.output(AttachmentsOut)
 def mine() -> dict[str, Any]:
     """List the member's own attachments"""
-    return {"attachments": [attached(one) for one in attachments.of_member(g.actor.member)]}
+    return {"attachments": [own(one) for one in attachments.of_member(g.actor.member)]}
 
 
 @bp.put(f"{ATTACHMENT}/confirmation")
@@ -253,6 +254,12 @@ def attached(one: Attachment) -> dict[str, Any]:
     times = ("home_confirmed_at", "receiving_confirmed_at")
     organisation = {"id": one.organisation_id, "name": one.organisation.name}
     return {"organisation": organisation, **{name: getattr(one, name) for name in names + times}}
+
+
+def own(one: Attachment) -> dict[str, Any]:
+    """The same as the member sees it."""
+    shown = attached(one)
+    return shown if one.receiving_confirmed_at else shown | {"organisation": {"id": one.organisation_id, "name": None}}
 
 
 def held(office: Office) -> dict[str, Any]:

@@ -218,6 +218,7 @@ def test_the_story_over_http(client: FlaskClient, member: Member, home: Organisa
     body = {"organisation_id": receiving.id, "reason": "外出务工", "starts_on": "2026-01-01"}
     asked = client.post("/api/v1/me/attachments", json=body, headers=bearer(member=member))
     assert asked.status_code == 201
+    assert asked.get_json()["organisation"] == {"id": receiving.id, "name": None}
     number = asked.get_json()["id"]
     for organisation in (home, receiving):
         _, cookie = make_organiser(organisation=organisation)
@@ -228,5 +229,5 @@ def test_the_story_over_http(client: FlaskClient, member: Member, home: Organisa
     assert [one["id"] for one in client.get("/api/v1/attachments?on=2026-02-01").get_json()["attachments"]] == [number]
     assert client.post(f"/api/v1/members/{member.id}/attachments", json=body).status_code == 404
     mine = client.get("/api/v1/me/attachments", headers=bearer(member=member)).get_json()["attachments"]
-    assert [one["organisation"]["id"] for one in mine] == [receiving.id]
+    assert [one["organisation"] for one in mine] == [{"id": receiving.id, "name": receiving.name}]
     assert client.delete(f"/api/v1/attachments/{number}").get_json()["closed_on"] is not None
