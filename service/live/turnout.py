@@ -112,12 +112,15 @@ class Turnouts:
         """Read what is wanted and forget the rest; what cannot be read is told as it was."""
         self._known = {key: one for key, one in self._known.items() if key in wanted}
         for key in wanted:
-            one = self._known.setdefault(key, Turnout(opening(*key), now))
             try:
-                self._read(key, one, now)
+                self._read(key, self._known.get(key) or self._open(key, opening, now), now)
             except (DBAPIError, PoolTimeout) as error:
                 log.warning("check-ins cannot be counted", stream=key[0], error=type(error).__name__)
                 return
+
+    def _open(self, key: Key, opening: Opening, now: datetime) -> Turnout:
+        self._known[key] = one = Turnout(opening(*key), now)
+        return one
 
     def _read(self, key: Key, one: Turnout, now: datetime) -> None:
         if now - one.counted_at > RECOUNT:

@@ -1,6 +1,6 @@
 """Check-ins by home, place and method: whatever happens in whatever order, what PostgreSQL has is what is told."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -233,3 +233,23 @@ def test_without_postgresql_the_last_figures_are_told_as_degraded(city: City, da
     assert (found.sums, found.reason(NOW + FRESH * 2)) == (Sums(), "database")
     turnouts.read([], Teller, NOW)
     assert turnouts.of(key) is None
+
+
+def test_a_wall_is_opened_once_and_also_when_postgresql_comes_back(city: City, day: Activity) -> None:
+    key, opened_for = (day.sittings[0].streams[0].id, frozenset[int]()), []
+
+    def opening(stream: int, own: Collection[int]) -> Teller:
+        opened_for.append(stream)
+        if len(opened_for) == 1:
+            raise OperationalError("", None, Exception())
+        return Teller(stream, own)
+
+    turnouts = Turnouts()
+    turnouts.read([key], opening, NOW)
+    assert turnouts.of(key) is None
+    for _ in range(3):
+        turnouts.read([key], opening, NOW)
+    found = turnouts.of(key)
+    assert found
+    assert found.sums == Sums()
+    assert len(opened_for) == 2
