@@ -64,6 +64,7 @@ def import_divisions(file: Path) -> int:
     """Load a CSV of code, name, level, parent_code (and validity, successor); how many rows it has. Commits."""
     rows = list(read(file))
     check(rows)
+    db.session.execute(text("SET LOCAL statement_timeout = '5min'"))
     staged = with_paths(rows, known_paths(rows))
     db.session.execute(text(STAGE))
     driver: Any = db.session.connection().connection.driver_connection

@@ -15,14 +15,9 @@ from service.errors import ServiceError
 from service.live.figures import read_snapshot
 from service.live.scripts import Timing, slots_of
 from service.notify.models import Outbox
-from tests.checkin.people import NOW, City, come, make_city, make_day
+from tests.checkin.people import NOW, City, come, make_day
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
 
 
 @pytest.fixture

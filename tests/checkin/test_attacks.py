@@ -19,22 +19,12 @@ from service.checkin.onsite.codes import show
 from service.checkin.onsite.gates import Paired
 from service.clock import now as read_clock
 from service.org.people.identity import identify
-from tests.checkin.people import City, make_city
+from tests.checkin.people import City
 from tests.checkin.test_onsite import FORGERIES
-from tests.factories import bearer, make_activity, make_organiser, make_token
+from tests.factories import bearer, make_organiser, make_token
 from tests.org.people.conftest import identity_of, phone_of
 
 COOKIE = "chunshui_organiser"
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
-
-
-@pytest.fixture
-def day(city: City) -> Activity:
-    return make_activity(lead=city.city, invited=[city.city])
 
 
 def paper(client: Any, day: Activity, *lines: str, heads: str = "党员编号,姓名") -> Any:

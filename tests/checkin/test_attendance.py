@@ -16,15 +16,10 @@ from service.checkin.attendance.models import MakeUp
 from service.checkin.models import CheckIn, Terms
 from service.errors import ServiceError
 from service.org.models import Member
-from tests.checkin.people import DAY, NOW, City, attach, come, make_city, make_day
+from tests.checkin.people import DAY, NOW, City, attach, come, make_day
 from tests.factories import HOUR, make_activity, make_member
 
 PROXY: dict[str, Any] = {"method": "proxy", "reason": "无手机", "entered_by": 7}
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
 
 
 @pytest.fixture

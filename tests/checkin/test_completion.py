@@ -18,7 +18,7 @@ from service.checkin.models import Terms
 from service.errors import ServiceError
 from service.live.models import Stay
 from service.org.models import Member
-from tests.checkin.people import NOW, City, attach, come, make_city, make_day
+from tests.checkin.people import NOW, City, attach, come, make_day
 from tests.factories import HOUR, bearer, make_activity, make_organiser
 
 ASKED = st.builds(Asked, live_minutes=st.sampled_from([0, 1, 45]), replay=st.booleans())
@@ -67,11 +67,6 @@ def test_whatever_is_said_to_be_missing_completes_it(asked: Asked, shown: Eviden
     }  # fmt: skip
     for what in missing(asked, shown):
         assert credit(asked, shown._replace(**does[what]))
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
 
 
 def watch(db: Session, day: Activity, member: Member, *spans: tuple[int, int]) -> None:

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import pytest
 from sqlalchemy.orm import Session
 
 from service.activity.models import Activity
@@ -11,27 +10,10 @@ from service.checkin.attendance import roster
 from service.checkin.models import CheckIn, Refusal
 from service.clock import iso
 from service.clock import now as read_clock
-from tests.checkin.people import City, attach, make_city
+from tests.checkin.people import City, attach
 from tests.factories import bearer, make_activity, make_member, make_organiser
 
 COOKIE = "chunshui_organiser"
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
-
-
-@pytest.fixture
-def day(city: City) -> Activity:
-    return make_activity(lead=city.city, invited=[city.city])
-
-
-@pytest.fixture
-def desk(client: Any, city: City) -> Any:
-    """The secretary of the east has logged in."""
-    client.set_cookie(COOKIE, make_organiser(organisation=city.east, role="branch_secretary")[1])
-    return client
 
 
 def ticks(*members: int, **more: Any) -> dict[str, Any]:

@@ -32,11 +32,6 @@ PHONE = "phone-of-a-family"
 
 
 @pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
-
-
-@pytest.fixture
 def day(city: City) -> Activity:
     return make_activity(lead=city.city, now=NOW)
 

@@ -21,17 +21,12 @@ from service.clock import iso
 from service.clock import now as read_clock
 from service.errors import ServiceError
 from service.org.organisers import Organiser
-from tests.checkin.people import NOW, City, come, make_city, make_day
+from tests.checkin.people import NOW, City, come, make_day
 from tests.factories import bearer, make_activity, make_organiser
 
 SECOND = timedelta(seconds=1)
 # NOW is the first second of a slot.
 assert NOW.timestamp() % 15 == 0
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
 
 
 @pytest.fixture

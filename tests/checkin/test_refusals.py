@@ -9,13 +9,8 @@ from sqlalchemy.orm import Session
 from service.activity.models import Activity
 from service.checkin.models import CheckIn, Refusal, Terms
 from service.checkin.rules import check_in
-from tests.checkin.people import NOW, City, attempt, come, make_city, make_day, outcome
+from tests.checkin.people import NOW, City, attempt, come, make_day, outcome
 from tests.factories import HOUR, make_member
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
 
 
 @pytest.fixture

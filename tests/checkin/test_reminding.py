@@ -11,17 +11,12 @@ from service.checkin.attendance import audiences, leaves, make_ups, roster
 from service.checkin.attendance.make_ups import Effort
 from service.checkin.models import Terms
 from service.notify.notices.models import Notice
-from tests.checkin.people import NOW, City, attach, come, make_city, make_day
+from tests.checkin.people import NOW, City, attach, come, make_day
 from tests.factories import HOUR
 
 DAY = timedelta(days=1)
 END = NOW + HOUR
 DEADLINE = END + make_ups.DEFAULT_DAYS * DAY
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
 
 
 @pytest.fixture

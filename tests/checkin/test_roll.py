@@ -4,33 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
 from service.activity.models import Activity
 from service.checkin.attendance import roster
 from service.checkin.roll import calling
 from service.clock import now as read_clock
-from tests.checkin.people import City, attach, make_city
-from tests.factories import HOUR, bearer, make_activity, make_member, make_organiser
-
-COOKIE = "chunshui_organiser"
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
-
-
-@pytest.fixture
-def day(city: City) -> Activity:
-    return make_activity(lead=city.city, invited=[city.city])
-
-
-@pytest.fixture
-def desk(client: Any, city: City) -> Any:
-    """The secretary of the east has logged in."""
-    client.set_cookie(COOKIE, make_organiser(organisation=city.east, role="branch_secretary")[1])
-    return client
+from tests.checkin.people import City, attach
+from tests.factories import HOUR, bearer, make_activity, make_member
 
 
 def called(desk: Any, day: Activity, city: City) -> dict[int, Any]:

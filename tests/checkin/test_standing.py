@@ -10,16 +10,11 @@ from service.activity.models import Activity
 from service.checkin.attendance import figures
 from service.checkin.models import CheckIn, stands
 from service.checkin.records import of_row
-from tests.checkin.people import NOW, City, make_city, make_day
+from tests.checkin.people import NOW, City, make_day
 
 PROXY: dict[str, Any] = {"method": "proxy", "entered_by": 7, "reason": "无手机"}
 CONFIRMED: dict[str, Any] = {"confirmed_at": NOW, "confirmed_by": 8}
 ANNULLED: dict[str, Any] = {"annulled_at": NOW, "annul_reason": "误签"}
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
 
 
 @pytest.fixture

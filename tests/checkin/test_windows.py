@@ -8,16 +8,11 @@ from sqlalchemy.orm import Session
 
 from service.activity.models import Activity
 from service.checkin.models import CheckIn, MethodWindow, Terms
-from tests.checkin.people import NOW, City, come, make_city, make_day
+from tests.checkin.people import NOW, City, come, make_day
 from tests.factories import HOUR
 
 MINUTE = timedelta(minutes=1)
 BY_SECRETARY: dict[str, Any] = {"method": "group", "entered_by": 7}
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
 
 
 @pytest.fixture

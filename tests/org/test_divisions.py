@@ -8,7 +8,7 @@ from apiflask import APIFlask
 from sqlalchemy import func, select, text
 
 from service.extensions import db
-from service.org.divisions import DivisionsError, import_divisions, import_shipped
+from service.org.divisions import DATA, DivisionsError, import_divisions, import_shipped
 from service.org.models import CountyBorder, Division, within
 from tests.concurrency import really_committed
 
@@ -50,6 +50,11 @@ def test_the_shipped_divisions_twice() -> None:
     assert (str(abolished.valid_to), abolished.successor_code) == ("2026-01-25", "500109127")
     borders = db.session.query(CountyBorder).all()
     assert (len(borders), len({one.county_code for one in borders})) == (115, 55)
+
+
+def test_a_whole_country_has_more_time_than_a_request() -> None:
+    db.session.execute(text("SET LOCAL statement_timeout = '20ms'"))
+    assert import_divisions(DATA / "divisions.csv") == 41_963
 
 
 def test_importing_twice_writes_nothing_the_second_time(tmp_path: Path) -> None:

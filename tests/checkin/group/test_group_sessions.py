@@ -23,15 +23,10 @@ from service.org.entries import Entry
 from service.org.models import Member, Organisation
 from service.org.organisers import Organiser
 from service.org.tree import changes
-from tests.checkin.people import DAY, NOW, City, attach, come, make_city, make_day, outcome
+from tests.checkin.people import DAY, NOW, City, attach, come, make_day, outcome
 from tests.factories import HOUR, make_activity, make_organisation, make_organiser
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
 
 
 @pytest.fixture

@@ -11,20 +11,10 @@ from werkzeug.test import encode_multipart
 from service.activity.models import Activity
 from service.checkin.models import CheckIn
 from service.checkin.paper import views
-from tests.checkin.people import City, make_city
-from tests.factories import make_activity, make_organiser
+from tests.checkin.people import City
+from tests.factories import make_organiser
 
 COOKIE = "chunshui_organiser"
-
-
-@pytest.fixture
-def city(db: Session) -> City:
-    return make_city()
-
-
-@pytest.fixture
-def day(city: City) -> Activity:
-    return make_activity(lead=city.city, invited=[city.city])
 
 
 @pytest.fixture
